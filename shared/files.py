@@ -1,0 +1,26 @@
+"""Small state files: JSON that a crash leaves either old or new, never half written."""
+
+import os
+from pathlib import Path
+from typing import Any
+
+import orjson
+
+
+def write_json(path: Path, value: Any) -> None:
+    """Replace `path` by `value` in one step, flushed to disk first. Raises OSError."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    draft = path.with_name(f".{path.name}.{os.getpid()}")
+    with draft.open("wb") as file:
+        file.write(orjson.dumps(value))
+        file.flush()
+        os.fsync(file.fileno())
+    draft.replace(path)
+
+
+def read_json(path: Path) -> Any:
+    """What `write_json` wrote, or None where the file is absent or not JSON."""
+    try:
+        return orjson.loads(path.read_bytes())
+    except (FileNotFoundError, orjson.JSONDecodeError):
+        return None
