@@ -216,10 +216,14 @@ def load_config(path: Path) -> Config:
     class FromFile(Config):
         @classmethod
         def settings_customise_sources(
-            cls, settings_cls: type[BaseSettings], **sources: PydanticBaseSettingsSource
+            cls,
+            settings_cls: type[BaseSettings],
+            init_settings: PydanticBaseSettingsSource,
+            env_settings: PydanticBaseSettingsSource,
+            dotenv_settings: PydanticBaseSettingsSource,
+            file_secret_settings: PydanticBaseSettingsSource,
         ) -> tuple[PydanticBaseSettingsSource, ...]:
-            file = JsonConfigSettingsSource(settings_cls, json_file=path)
-            return sources["env_settings"], file
+            return env_settings, JsonConfigSettingsSource(settings_cls, json_file=path)
 
     try:
         config = FromFile()

@@ -19,10 +19,9 @@ MAX_SYMBOL_LENGTH = 48
 MAX_KEY_BYTES = 200
 
 #: Quotes that a key may end in without a separator, by which a key is split again.
-QUOTES = frozenset(
-    ("USDT", "USDC", "USD", "BUSD", "FDUSD", "TUSD", "USDE", "DAI", "EUR", "GBP", "JPY", "KRW")
-    + ("TRY", "BRL", "BTC", "ETH", "BNB")
-)
+_FIAT = ("USD", "EUR", "GBP", "JPY", "KRW", "TRY", "BRL")
+_STABLE = ("USDT", "USDC", "BUSD", "FDUSD", "TUSD", "USDE", "DAI")
+QUOTES = frozenset((*_FIAT, *_STABLE, "BTC", "ETH", "BNB"))
 _LONGEST_QUOTE = max(map(len, QUOTES))
 
 _SYMBOL = re.compile(

@@ -1,0 +1,196 @@
+"""Connections to RabbitMQ: opened with our name on them, kept for ever, the topology declared.
+
+Publishing and consuming never share a connection: one that RabbitMQ blocks is not read either.
+"""
+
+import asyncio
+import logging
+import secrets
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Any
+
+import aio_pika
+import aiormq
+from aio_pika.abc import AbstractChannel, AbstractConnection, AbstractQueue
+from aiormq.abc import FieldTable
+from aiormq.exceptions import AMQPError, ChannelInvalidStateError
+from yarl import URL
+
+from shared.config import Settings
+from shared.errors import BrokerError, ConfigurationError
+from shared.retry import Backoff
+from shared.symbols import encode_word
+from shared.topology import Exchange, Queue, Topology, topology
+
+#: What a lost or refused connection looks like, in both client libraries.
+CONNECTION_ERRORS = (AMQPError, ChannelInvalidStateError, OSError, TimeoutError, BrokerError)
+_CREDENTIAL_ERRORS = (
+    aiormq.exceptions.AuthenticationError,
+    aiormq.exceptions.ProbableAuthenticationError,
+)
+CONNECT_TIMEOUT_S = 10.0
+PUBLISH_TIMEOUT_S = 5.0
+_DECLARE_TIMEOUT_S = 30.0
+_OWN_QUEUE_BYTES = 64 * 1024 * 1024
+
+log = logging.getLogger("rabbitmq")
+
+Session = Callable[[AbstractConnection], Awaitable[None]]
+
+
+class Broker:
+    """Where the broker is and who asks; opens connections that carry the process's name."""
+
+    def __init__(self, url: str, name: str, topology: Topology, declares: bool) -> None:
+        self._url = URL(url).update_query(_with_defaults(URL(url)))
+        self.name = name
+        self.topology = topology
+        self.declares = declares
+        self._ever_connected = False
+
+    @classmethod
+    def of(cls, settings: Settings, name: str) -> "Broker":
+        rabbitmq = settings.config.rabbitmq
+        declares = rabbitmq.topology == "declare"
+        return cls(settings.amqp_url(), name, topology(rabbitmq.exchange), declares)
+
+    @property
+    def address(self) -> str:
+        """Host and port, for log lines: without the password."""
+        return f"{self._url.host}:{self._url.port or 5672}"
+
+    async def connect(self, purpose: str) -> AbstractConnection:
+        """An aio-pika connection named `{name} {purpose}`, without its own reconnecting.
+
+        Raises BrokerError, and ConfigurationError for credentials that never worked.
+        """
+        opening = aio_pika.connect(
+            self._url, timeout=CONNECT_TIMEOUT_S, client_properties=self._properties(purpose)
+        )
+        connection: AbstractConnection = await self._translated(opening)
+        return connection
+
+    async def connect_raw(self, purpose: str) -> aiormq.abc.AbstractConnection:
+        """The same, one layer lower, for the publisher that writes its own frames."""
+        connection = aiormq.Connection(self._url)
+        opening = connection.connect(client_properties=self._properties(purpose))
+        await self._translated(asyncio.wait_for(opening, CONNECT_TIMEOUT_S))
+        return connection
+
+    async def declare(self, channel: AbstractChannel) -> None:
+        """Declare the topology, or in `assert` mode check that it is there. Raises BrokerError."""
+        try:
+            async with asyncio.timeout(_DECLARE_TIMEOUT_S):
+                for exchange in self.topology.exchanges:
+                    await self._exchange(channel, exchange)
+                for queue in self.topology.queues:
+                    await self._queue(channel, queue)
+        except CONNECTION_ERRORS as error:
+            raise BrokerError(f"the topology can not be declared: {_reason(error)}") from error
+
+    async def keep(self, purpose: str, session: Session) -> None:
+        """Run `session` on a connection, for ever: a new connection whenever one ends.
+
+        One line for each time the broker goes away and comes back. Raises ConfigurationError.
+        """
+        backoff, absent = Backoff(0.2, 5.0), False
+        while True:
+            try:
+                connection = await self.connect(purpose)
+                if absent:
+                    log.info("Connected to %s again (%s)", self.address, purpose)
+                absent = False
+                backoff.reset()
+                await _attended(connection, session)
+            except CONNECTION_ERRORS as error:
+                if not absent:
+                    log.warning("No broker at %s (%s): %s", self.address, purpose, _reason(error))
+                absent = True
+            await asyncio.sleep(backoff.next_s())
+
+    async def _translated(self, opening: Awaitable[Any]) -> Any:
+        try:
+            connection = await opening
+        except _CREDENTIAL_ERRORS as error:
+            if not self._ever_connected:
+                raise ConfigurationError(
+                    f"the broker at {self.address} refuses user {self._url.user!r}"
+                ) from error
+            raise BrokerError(f"credentials refused: {error}") from error
+        except CONNECTION_ERRORS as error:
+            raise BrokerError(_reason(error)) from error
+        self._ever_connected = True
+        return connection
+
+    async def _exchange(self, channel: AbstractChannel, exchange: Exchange) -> None:
+        await channel.declare_exchange(
+            exchange.name, exchange.type, durable=True, passive=not self.declares
+        )
+
+    async def _queue(self, channel: AbstractChannel, queue: Queue) -> None:
+        declared = await channel.declare_queue(
+            queue.name, durable=True, arguments=queue.arguments, passive=not self.declares
+        )
+        if self.declares:
+            for exchange, key in queue.bindings:
+                await declared.bind(exchange, key)
+
+    def _properties(self, purpose: str) -> FieldTable:
+        return {"connection_name": f"{self.name} {purpose}"}
+
+
+async def own_queue(
+    channel: AbstractChannel, role: str, owner: str, bindings: Sequence[tuple[str, str]]
+) -> AbstractQueue:
+    """A queue of this connection alone, gone with it: `futures_{role}.{owner}.{random}`.
+
+    The random part is new each time: after a network cut the broker may hold the old queue for two
+    heartbeats, and its name with it.
+    """
+    queue = await channel.declare_queue(
+        f"futures_{role}.{encode_word(owner)}.{secrets.token_hex(4)}",
+        exclusive=True,
+        auto_delete=True,
+        arguments={"x-max-length-bytes": _OWN_QUEUE_BYTES, "x-overflow": "drop-head"},
+    )
+    for exchange, key in bindings:
+        await queue.bind(exchange, key)
+    return queue
+
+
+async def publish(channel: AbstractChannel, exchange: str, key: str, body: bytes) -> None:
+    """Publish a transient message of the control plane and wait for its confirm."""
+    target = await channel.get_exchange(exchange, ensure=False)
+    message = aio_pika.Message(body, content_type="application/json")
+    await target.publish(message, key, mandatory=False, timeout=PUBLISH_TIMEOUT_S)
+
+
+async def _attended(connection: AbstractConnection, session: Session) -> None:
+    """The session until it ends or its connection does; both are gone afterwards."""
+    closing = connection.transport.connection.closing  # type: ignore[union-attr]
+    work = asyncio.ensure_future(session(connection))
+    try:
+        await asyncio.wait({work, closing}, return_when=asyncio.FIRST_COMPLETED)
+        if not work.done():
+            raise BrokerError("the connection was lost")
+        await work
+    finally:
+        work.cancel()
+        await asyncio.gather(work, return_exceptions=True)
+        await _closed(connection)
+
+
+async def _closed(connection: AbstractConnection) -> None:
+    try:
+        await asyncio.wait_for(connection.close(), 2)
+    except CONNECTION_ERRORS:
+        log.debug("A connection was gone before it could be closed")
+
+
+def _with_defaults(url: URL) -> dict[str, str]:
+    """Heartbeat of 5 s unless given: the client library's own 60 s finds a dead peer in minutes."""
+    return {"heartbeat": "5"} | dict(url.query)
+
+
+def _reason(error: BaseException) -> str:
+    return (str(error) or type(error).__name__).splitlines()[0]

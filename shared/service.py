@@ -1,0 +1,101 @@
+"""The life of a process: start, run until a signal, stop in order, leave with a stated code."""
+
+import asyncio
+import logging
+import signal
+import sys
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+
+import uvloop
+
+from shared.clock import Clock
+from shared.config import Settings, load_settings
+from shared.errors import ConfigurationError
+from shared.logs import configure_logging
+
+EXIT_OK = 0
+EXIT_FAILED = 1
+EXIT_CONFIG = 78  # EX_CONFIG of sysexits.h
+
+#: From the signal to the last confirmed message; supervisord's `stopwaitsecs` is longer.
+STOP_DEADLINE_S = 10.0
+
+log = logging.getLogger("main")
+
+
+@dataclass(frozen=True, slots=True)
+class Stop:
+    """Set once, by SIGTERM or SIGINT or by the process itself."""
+
+    event: asyncio.Event = field(default_factory=asyncio.Event)
+
+    async def wait(self) -> None:
+        await self.event.wait()
+
+    def request(self) -> None:
+        self.event.set()
+
+
+Main = Callable[[Settings, Stop], Awaitable[None]]
+
+
+def run(program: str, main: Main) -> int:
+    """Load the settings, run `main` on uvloop until it returns; the process's exit code.
+
+    `main` is expected to end within STOP_DEADLINE_S of a stop; then it is cancelled.
+    """
+    try:
+        settings = load_settings()
+        configure_logging(settings.config.logging, program)
+        uvloop.run(_guarded(main, settings))
+    except (ConfigurationError, OSError, BaseExceptionGroup) as error:
+        cause = _root(error)
+        if not isinstance(cause, ConfigurationError | OSError):
+            raise
+        _complain((str(cause) or type(cause).__name__).splitlines()[0])
+        return EXIT_CONFIG if isinstance(cause, ConfigurationError) else EXIT_FAILED
+    return EXIT_OK
+
+
+async def _guarded(main: Main, settings: Settings) -> None:
+    stop = Stop()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop.request)
+    work = asyncio.ensure_future(main(settings, stop))
+    stopped = asyncio.ensure_future(stop.wait())
+    await asyncio.wait({work, stopped}, return_when=asyncio.FIRST_COMPLETED)
+    stopped.cancel()
+    if not work.done():
+        log.info("Stopping")
+        await asyncio.wait({work}, timeout=STOP_DEADLINE_S)
+    if not work.done():
+        log.error("Not stopped after %.0f s: giving up what is left", STOP_DEADLINE_S)
+        work.cancel()
+        await asyncio.wait({work}, timeout=1)
+        return
+    await work
+
+
+async def every(seconds: float, work: Callable[[], Awaitable[None]], clock: Clock) -> None:
+    """Run `work` each `seconds`, for ever; a run that takes longer delays the next."""
+    while True:
+        started = clock.monotonic()
+        await work()
+        await clock.sleep(max(0.0, started + seconds - clock.monotonic()))
+
+
+def _root(error: BaseException) -> BaseException:
+    """The first error inside the groups that task groups make of it."""
+    while isinstance(error, BaseExceptionGroup):
+        error = error.exceptions[0]
+    return error
+
+
+def _complain(line: str) -> None:
+    """One line on the log, and on stderr where logging was not configured yet."""
+    if logging.getLogger().handlers:
+        log.error("%s", line)
+    else:
+        sys.stderr.write(f"{line}\n")
