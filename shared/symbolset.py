@@ -1,4 +1,4 @@
-"""What the coordinator tells the workers of a venue on `futures_symbols`: its whole desired state."""
+"""What the coordinator tells the workers of a venue: its whole desired state."""
 
 from shared.messages import Message
 
