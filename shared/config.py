@@ -167,6 +167,7 @@ class Environment(BaseModel):
     config_path: Path  # FLEET_CONFIG, default config.json
     home: Path  # FLEET_HOME, default .fleet: everything that the fleet writes at run time
     host_id: str  # FLEET_HOST_ID, default the machine's name
+    rabbitmq_home: Path | None = None  # RABBITMQ_HOME: the server to run a private broker from
 
 
 class Settings(BaseModel):
@@ -195,6 +196,7 @@ def read_environment(environ: Mapping[str, str] | None = None) -> Environment:
         config_path=Path(env.get("FLEET_CONFIG") or "config.json"),
         home=Path(env.get("FLEET_HOME") or ".fleet"),
         host_id=env.get("FLEET_HOST_ID") or os.uname().nodename,
+        rabbitmq_home=Path(env["RABBITMQ_HOME"]) if env.get("RABBITMQ_HOME") else None,
     )
 
 

@@ -8,28 +8,33 @@ from dataclasses import dataclass, field
 class KindCounts:
     """Facts of one kind.
 
-    produced = confirmed + conflated + Σ dropped + in flight; `invalid` never became a fact.
+    received = confirmed + conflated + deduplicated + invalid + Σ dropped + in flight
     """
 
-    produced: int = 0
+    received: int = 0  # taken from a frame, or made by the fleet itself
     confirmed: int = 0
     conflated: int = 0  # replaced by a newer value before they were sent
+    deduplicated: int = 0  # the venue sent them a second time
     invalid: int = 0  # did not validate
     dropped: Counter[str] = field(default_factory=Counter)  # by reason
 
     @property
     def in_flight(self) -> int:
-        return self.produced - self.confirmed - self.conflated - self.dropped.total()
+        settled = self.confirmed + self.conflated + self.deduplicated + self.invalid
+        return self.received - settled - self.dropped.total()
 
     def as_dict(self) -> dict[str, object]:
-        return {
-            "produced": self.produced,
+        """The counts that are not zero."""
+        counts = {
+            "received": self.received,
             "confirmed": self.confirmed,
             "conflated": self.conflated,
+            "deduplicated": self.deduplicated,
             "invalid": self.invalid,
             "dropped": dict(self.dropped),
             "in_flight": self.in_flight,
         }
+        return {name: count for name, count in counts.items() if count}
 
 
 class Ledger:

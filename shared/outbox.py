@@ -79,7 +79,7 @@ class Outbox:
     def put(self, fact: Fact) -> None:
         """Hand over a fact. Never waits, never raises; what can not go out is counted."""
         counts = self.ledger[fact.kind.name]
-        counts.produced += 1
+        counts.received += 1
         if fact.kind.lossless:
             self._send(self._lossless, fact)
         elif fact.kind is FUTURES and not self._latest.connected:
@@ -167,7 +167,7 @@ class Outbox:
             timestamp_ms=now,
             rows=len(batch.rows),
         )
-        self.ledger[_counted_as(message)].produced += message.rows
+        self.ledger[_counted_as(message)].received += message.rows
         self._offer(self._lossless if batch.kind.lossless else self._latest, message)
 
     def _offer(self, publisher: Publisher, message: Publication) -> None:

@@ -4,8 +4,10 @@ import asyncio
 import logging
 import signal
 import sys
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from typing import Any
 
 import uvloop
 
@@ -76,6 +78,31 @@ async def _guarded(main: Main, settings: Settings) -> None:
         await asyncio.wait({work}, timeout=1)
         return
     await work
+
+
+@asynccontextmanager
+async def running(stop: Stop, *work: Coroutine[Any, Any, None]) -> AsyncIterator[None]:
+    """Run `work` beside the block and end it with the block.
+
+    A failure in the background requests a stop, and is raised when the block has ended.
+    """
+    tasks = [asyncio.create_task(coroutine) for coroutine in work]
+    for task in tasks:
+        task.add_done_callback(lambda done: _request_if_failed(done, stop))
+    try:
+        yield
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.wait(tasks)
+    for task in tasks:
+        if not task.cancelled() and (error := task.exception()):
+            raise error
+
+
+def _request_if_failed(task: asyncio.Task[None], stop: Stop) -> None:
+    if not task.cancelled() and task.exception():
+        stop.request()
 
 
 async def every(seconds: float, work: Callable[[], Awaitable[None]], clock: Clock) -> None:

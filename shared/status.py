@@ -12,6 +12,9 @@ HEARTBEAT_S = 2.0
 MAX_HEARTBEAT_BYTES = 4096
 
 
+State = Literal["starting", "waiting", "running", "stopping"]
+
+
 class Statistics(Message):
     """FuturesData of one run, in the terms of the `get_statistics` command."""
 
@@ -28,7 +31,7 @@ class Heartbeat(Message):
     exchange: str | None  # wire name of the venue, null for a coordinator
     worker: str  # stable id, `binance-0@host`
     epoch: str  # this run, `{worker}/{start_ms}`; compared for equality only
-    state: Literal["starting", "waiting", "running", "stopping"]
+    state: State
     sent_at: Milliseconds
     revision: Revision | None  # the registry's, as far as it was applied
     statistics: Statistics = Statistics()

@@ -1,0 +1,1 @@
+"""The collector of one venue: frames and bodies in, validated messages out."""

@@ -1,0 +1,94 @@
+"""REST in bulk: what has no stream, asked for all symbols at once, on the venue's own pace."""
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable, Iterable
+from functools import partial
+
+from shared.clock import Clock
+from shared.config import Collection
+from shared.errors import ExchangeError, RetryExhaustedError
+from shared.retry import retried
+from workers.collector.catalogue import BulkCall, Venue
+from workers.collector.client import VenueClient
+from workers.collector.events import RestUpdate
+from workers.collector.intake import Intake
+
+
+class BulkCycle:
+    """The requests of one venue, each with its own loop: a slow one holds up no other."""
+
+    def __init__(
+        self,
+        venue: Venue,
+        client: VenueClient,
+        intake: Intake,
+        collection: Collection,
+        clock: Clock,
+        log: logging.Logger,
+    ) -> None:
+        self.failures = 0
+        self._venue = venue
+        self._client = client
+        self._intake = intake
+        self._interval_s = collection.interval_seconds
+        self._delays_s = collection.delays_s()
+        self._clock = clock
+        self._log = log
+
+    async def run(self) -> None:
+        """Ask, for ever."""
+        async with asyncio.TaskGroup() as tasks:
+            for call in self._venue.bulk:
+                loop = self._each_symbol if call.per_symbol else self._all_symbols
+                tasks.create_task(loop(call))
+
+    async def _all_symbols(self, call: BulkCall) -> None:
+        while True:
+            started = self._clock.monotonic()
+            await self._ask(call, None)
+            await self._pause(started, max(self._interval_s, call.refresh_s))
+
+    async def _each_symbol(self, call: BulkCall) -> None:
+        """Symbols in turn. With many of them a round takes longer than `refresh_s`: the budget
+        sets the pace then, and what gets too old is published as null."""
+        while True:
+            started = self._clock.monotonic()
+            for symbol in list(self._intake.parts):
+                if symbol in self._intake.parts and symbol in self._client.markets:
+                    await self._ask(call, symbol)
+            added_soon = min(call.refresh_s, self._interval_s)
+            known = set(self._intake.parts)
+            while self._clock.monotonic() < started + call.refresh_s and known == set(
+                self._intake.parts
+            ):
+                await self._clock.sleep(added_soon / 5)
+
+    async def _ask(self, call: BulkCall, symbol: str | None) -> None:
+        fetch: Callable[[], Awaitable[Iterable[RestUpdate]]] = partial(
+            self._client.fetch, call, symbol
+        )
+        what = f"{call.name} of {symbol}" if symbol else call.name
+        self._log.debug("Fetching %s", what)
+        try:
+            updates = await retried(fetch, self._delays_s, self._clock, partial(self._failed, what))
+        except RetryExhaustedError:
+            return  # told by `_failed`
+        except ExchangeError as error:
+            self._failed(what, error, 0)
+            return
+        now = self._clock.monotonic()
+        for update in updates:
+            parts = self._intake.parts.get(update.symbol)
+            if parts is not None:
+                parts.apply(update, now)
+
+    def _failed(self, what: str, error: Exception, retry: int) -> None:
+        self.failures += 1
+        suffix = f" (retry {retry}/{len(self._delays_s)})" if retry else ""
+        self._log.error("Failed to fetch %s: %s%s", what, error, suffix)
+
+    async def _pause(self, started: float, interval_s: float) -> None:
+        """Wait for the next point of the grid; points that have passed are skipped."""
+        passed = self._clock.monotonic() - started
+        await self._clock.sleep(interval_s - passed % interval_s)
