@@ -7,7 +7,6 @@ a slow broker gets the newest value and not a queue of old ones.
 import asyncio
 import hashlib
 import logging
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -55,7 +54,6 @@ class Outbox:
         batches: bool = True,
     ) -> None:
         self.ledger = Ledger()
-        self.on_published: Callable[[str], None] = lambda _routing_key: None  # FuturesData only
         self._data_exchange = broker.topology.exchanges[0].name
         self._origin = origin
         self._sequences = sequences
@@ -64,7 +62,8 @@ class Outbox:
         self._batches: dict[str, Batch] = {}
         self._slots: dict[str, Fact] = {}
         self._keys: dict[tuple[str, str], str] = {}
-        self._overflowing = False
+        self._filled = asyncio.Event()  # some slot may hold a fact
+        self._overflowing: set[bool] = set()  # by `lossless`: which publisher is full
         self._lossless = _make_publisher(broker, "lossless", self._on_settled)
         self._latest = _make_publisher(broker, "latest", self._on_settled)
 
@@ -89,6 +88,7 @@ class Outbox:
             if key in self._slots:
                 counts.conflated += 1
             self._slots[key] = fact
+            self._filled.set()
 
     async def run(self) -> None:
         """Publish, for ever. Raises ConfigurationError for refused credentials."""
@@ -112,11 +112,14 @@ class Outbox:
 
     async def _flush_slots_forever(self) -> None:
         while True:
+            await self._filled.wait()
             self._flush_slots()
+            if not self._slots:
+                self._filled.clear()
             await asyncio.sleep(FLUSH_S)
 
     def _flush_slots(self) -> None:
-        while self._slots and self._latest.room:
+        if self._slots and self._latest.room:
             slots, self._slots = self._slots, {}
             for fact in slots.values():
                 self._send(self._latest, fact)
@@ -174,18 +177,19 @@ class Outbox:
         accepted = publisher.offer(message)
         if not accepted:
             self.ledger[_counted_as(message)].dropped["overflow"] += message.rows
-        if accepted == self._overflowing:
-            self._overflowing = not accepted
-            log.error("The queue to the broker is full: facts are dropped and counted") if (
-                self._overflowing
-            ) else log.info("The queue to the broker has room again")
+        lossless = message.kind.lossless
+        if not accepted and lossless not in self._overflowing:
+            self._overflowing.add(lossless)
+            log.error("The queue to the broker is full: facts are dropped and counted")
+        elif accepted:
+            self._overflowing.discard(lossless)
 
     def _on_settled(self, message: Publication, outcome: Outcome) -> None:
         counts = self.ledger[_counted_as(message)]
         if outcome is Outcome.CONFIRMED:
             counts.confirmed += message.rows
             if message.kind is FUTURES and message.exchange != BATCHES:
-                self.on_published(message.routing_key)
+                log.info("Published to %s", message.routing_key)
         else:
             counts.dropped[outcome.value] += message.rows
 

@@ -65,9 +65,7 @@ class Collector:
         self.client.send_frames_to(self.intake)
         self.streams = Streams(self.client, self.intake, clock, self.log)
         self.bulk = BulkCycle(row, self.client, self.intake, config.collection, clock, self.log)
-        self.books = BookTops(
-            exchange, self.client, self.intake, self.outbox, self.quarantine, clock
-        )
+        self.books = BookTops(exchange, self.intake, self.outbox, self.quarantine, clock)
         self.cycle = Cycle(
             Assembler(exchange, row.depth, config.collection.max_age),
             self.intake,
