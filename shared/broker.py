@@ -5,6 +5,7 @@ Publishing and consuming never share a connection: one that RabbitMQ blocks is n
 
 import asyncio
 import logging
+import re
 import secrets
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
@@ -19,7 +20,6 @@ from yarl import URL
 from shared.config import Settings
 from shared.errors import BrokerError, ConfigurationError
 from shared.retry import Backoff
-from shared.symbols import encode_word
 from shared.topology import Exchange, Queue, Topology, topology
 
 #: What a lost or refused connection looks like, in both client libraries.
@@ -31,6 +31,8 @@ _CREDENTIAL_ERRORS = (
 CONNECT_TIMEOUT_S = 10.0
 PUBLISH_TIMEOUT_S = 5.0
 _DECLARE_TIMEOUT_S = 30.0
+#: The client library takes fewer characters in a queue's name than AMQP does.
+_NOT_IN_NAMES = re.compile(r"[^a-zA-Z0-9_.:@-]")
 _OWN_QUEUE_BYTES = 64 * 1024 * 1024
 
 log = logging.getLogger("rabbitmq")
@@ -148,7 +150,7 @@ async def own_queue(
     heartbeats, and its name with it.
     """
     queue = await channel.declare_queue(
-        f"futures_{role}.{encode_word(owner)}.{secrets.token_hex(4)}",
+        f"futures_{role}.{_NOT_IN_NAMES.sub('_', owner)}.{secrets.token_hex(4)}",
         exclusive=True,
         auto_delete=True,
         arguments={"x-max-length-bytes": _OWN_QUEUE_BYTES, "x-overflow": "drop-head"},

@@ -42,7 +42,9 @@ class Settlements:
         return {name for name, said in self.outcomes.items() if said == [outcome]}
 
 
-def message(number: int, kind: Kind = TRADES, key: str = "trades.x.A", size: int = 300) -> Publication:
+def message(
+    number: int, kind: Kind = TRADES, key: str = "trades.x.A", size: int = 300
+) -> Publication:
     headers = {"seq": number, "epoch": "e", "schema": 1}
     body = (b'{"n":%d,"pad":"' % number).ljust(size, b"x") + b'"}'
     return Publication(DATA, key, kind, body, f"id-{number}", headers, 1_800_000_000_000 + number)
@@ -68,10 +70,10 @@ async def running(publisher: Publisher) -> AsyncIterator[None]:
         await asyncio.gather(task, return_exceptions=True)
 
 
-async def reader(channel: AbstractChannel, name: str = "", **arguments: Any) -> Any:
+async def reader(channel: AbstractChannel, name: str = "", arguments: Any = None) -> Any:
     """A queue on everything; durable where it has a name."""
     queue = await channel.declare_queue(
-        name or None, exclusive=not name, durable=bool(name), arguments=arguments or None
+        name or None, exclusive=not name, durable=bool(name), arguments=arguments
     )
     await queue.bind(DATA, "#")
     return queue
@@ -115,7 +117,11 @@ async def test_properties_and_bodies_are_as_given(make: MakePublisher, broker_ur
     assert [m.type for m in got] == ["trades", "ticker", "trades"]
     assert [m.delivery_mode for m in got] == [2, 1, 2]
     first = got[0]
-    assert (first.message_id, first.content_type, first.app_id) == ("id-1", "application/json", "futures-fleet")  # fmt: skip
+    assert (first.message_id, first.content_type, first.app_id) == (
+        "id-1",
+        "application/json",
+        "futures-fleet",
+    )
     assert first.headers == {"seq": 1, "epoch": "e", "schema": 1}
     assert first.timestamp is not None
     assert first.timestamp.timestamp() == 1_800_000_000
@@ -152,7 +158,7 @@ async def test_a_nacked_message_is_tried_three_times_more(
 ) -> None:
     settled = Settlements()
     async with broker_with_topology(broker_url) as (broker, channel):
-        queue = await reader(channel, **{"x-max-length": 1, "x-overflow": "reject-publish"})
+        queue = await reader(channel, "", {"x-max-length": 1, "x-overflow": "reject-publish"})
         publisher = make(broker, "test", Bounds(), settled)
         async with running(publisher):
             publisher.offer(message(1))

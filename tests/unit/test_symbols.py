@@ -32,7 +32,9 @@ KEYS = {
     "X/EDEN:EDEN": "X~EDEN",
 }
 
-words = st.text(st.characters(exclude_characters="/:-", exclude_categories=["C", "Z"]), min_size=1, max_size=8)  # fmt: skip
+words = st.text(
+    st.characters(exclude_characters="/:-", exclude_categories=["C", "Z"]), min_size=1, max_size=8
+)
 symbols = st.builds(
     lambda base, quote, settle, expiry: (
         f"{base}/{quote}:{settle or quote}{f'-{expiry}' if expiry else ''}"

@@ -35,6 +35,8 @@ class BulkCycle:
         self._delays_s = collection.delays_s()
         self._clock = clock
         self._log = log
+        # By call: what the last answer said of every symbol that the venue lists, and when.
+        self._answers: dict[str, tuple[float, dict[str, RestUpdate]]] = {}
 
     async def run(self) -> None:
         """Ask, for ever."""
@@ -42,6 +44,13 @@ class BulkCycle:
             for call in self._venue.bulk:
                 loop = self._each_symbol if call.per_symbol else self._all_symbols
                 tasks.create_task(loop(call))
+
+    def catch_up(self, symbols: Iterable[str]) -> None:
+        """Give new symbols what the last answers said of them."""
+        for at, updates in self._answers.values():
+            for symbol in symbols:
+                if symbol in updates:
+                    self._intake.parts[symbol].apply(updates[symbol], at)
 
     async def _all_symbols(self, call: BulkCall) -> None:
         while True:
@@ -78,6 +87,8 @@ class BulkCycle:
             self._failed(what, error, 0)
             return
         now = self._clock.monotonic()
+        if not call.per_symbol:
+            self._answers[call.name] = now, {update.symbol: update for update in updates}
         for update in updates:
             parts = self._intake.parts.get(update.symbol)
             if parts is not None:

@@ -139,7 +139,9 @@ class Collector:
             listed = [symbol for symbol in wanted if symbol in self.client.markets]
             for symbol in set(wanted) - set(listed):
                 self.log.debug("Symbol %s not available on exchange", symbol)
+            added = set(listed) - set(self.intake.parts)
             self.intake.set_markets([self.client.markets[symbol] for symbol in listed])
+            self.bulk.catch_up(added)
             self.cycle.set_symbols(listed)
             await self.streams.apply(listed)
 

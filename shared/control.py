@@ -1,0 +1,98 @@
+"""The client's side of the control queue: send a command, await its answer."""
+
+import asyncio
+import time
+import uuid
+from typing import Any
+
+import aio_pika
+import orjson
+from aio_pika.abc import AbstractChannel, AbstractConnection, AbstractQueue
+from aio_pika.exceptions import DeliveryError
+
+from shared.broker import CONNECTION_ERRORS, PUBLISH_TIMEOUT_S, Broker, own_queue
+from shared.errors import BrokerError
+from shared.topology import COMMANDS, CONTROL_QUEUE, RESPONSES, response_key
+
+_CLOSE_TIMEOUT_S = 2.0
+
+
+async def request(broker: Broker, command: dict[str, Any], timeout_s: float) -> dict[str, Any]:
+    """The answer to a command of the control API; one with error `timeout` where none came.
+
+    A correlation id and a timestamp are added where `command` has none. After a timeout the
+    command may still be done; repeated with the same id and timestamp it is done once.
+    Raises BrokerError where the broker can not be reached or has no control queue.
+    """
+    command = {"correlation_id": str(uuid.uuid4()), "timestamp": int(time.time())} | command
+    connection = await broker.connect("control")
+    try:
+        async with asyncio.timeout(timeout_s):
+            return await _exchanged(connection, broker.name, command)
+    except TimeoutError:
+        return _timed_out(command, timeout_s)
+    except CONNECTION_ERRORS as error:
+        raise BrokerError(f"the command was not sent to {broker.address}: {error}") from error
+    finally:
+        await _closed(connection)
+
+
+async def _exchanged(
+    connection: AbstractConnection, name: str, command: dict[str, Any]
+) -> dict[str, Any]:
+    channel = await connection.channel(publisher_confirms=True, on_return_raises=True)
+    keys = (response_key(command["command"]), response_key("invalid"))
+    # Bound before the command goes out: no answer can come too early.
+    queue = await own_queue(channel, "client", name, [(RESPONSES, key) for key in keys])
+    await _send(channel, command)
+    return await _answer(queue, command["correlation_id"])
+
+
+async def _send(channel: AbstractChannel, command: dict[str, Any]) -> None:
+    """Through the exchange: the queue's arguments are the coordinator's business."""
+    message = aio_pika.Message(
+        orjson.dumps(command),
+        content_type="application/json",
+        delivery_mode=aio_pika.DeliveryMode.PERSISTENT,
+        correlation_id=command["correlation_id"],
+    )
+    exchange = await channel.get_exchange(COMMANDS, ensure=False)
+    try:
+        await exchange.publish(message, CONTROL_QUEUE, mandatory=True, timeout=PUBLISH_TIMEOUT_S)
+    except DeliveryError as error:
+        raise BrokerError("the broker has no control queue, or it is full") from error
+
+
+async def _answer(queue: AbstractQueue, correlation_id: str) -> dict[str, Any]:
+    async with queue.iterator(no_ack=True) as messages:
+        async for message in messages:
+            answer = _parsed(message.body)
+            if answer.get("correlation_id") == correlation_id:
+                return answer
+    raise BrokerError("the connection was lost before the answer came")
+
+
+def _parsed(body: bytes) -> dict[str, Any]:
+    try:
+        answer = orjson.loads(body)
+    except orjson.JSONDecodeError:
+        return {}
+    return answer if isinstance(answer, dict) else {}
+
+
+def _timed_out(command: dict[str, Any], timeout_s: float) -> dict[str, Any]:
+    return {
+        "correlation_id": command["correlation_id"],
+        "success": False,
+        "command": command["command"],
+        "message": f"No answer within {timeout_s:g} s",
+        "error": "timeout",
+        "timestamp": int(time.time()),
+    }
+
+
+async def _closed(connection: AbstractConnection) -> None:
+    try:
+        await asyncio.wait_for(connection.close(), _CLOSE_TIMEOUT_S)
+    except CONNECTION_ERRORS:
+        return

@@ -1,0 +1,199 @@
+"""A collector against simulated venues and a real broker, judged by the venue's own log."""
+
+import asyncio
+import json
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import orjson
+import pytest
+from aio_pika.abc import AbstractIncomingMessage
+
+from shared.broker import Broker, publish
+from shared.clock import SystemClock
+from shared.config import load_settings, read_environment
+from shared.messages import FuturesData, Message, Orderbook, Ticker, Trade
+from shared.service import Stop
+from shared.symbolset import Revision, SymbolSet
+from shared.topology import SYMBOLS
+from tests.venues import VENUES, Simulator, simulated_venues
+from tests.waiting import eventually
+from workers.collector.collector import Collector
+
+BTC, ETH, DOGE = "BTC/USDT:USDT", "ETH/USDT:USDT", "DOGE/USDT:USDT"
+
+
+@pytest.fixture(scope="module")
+async def simulator(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Simulator]:
+    async with simulated_venues(tmp_path_factory.mktemp("venues")) as server:
+        yield server
+
+
+class Consumer:
+    """Everything on the data exchange, by routing key, in the order of arrival."""
+
+    def __init__(self) -> None:
+        self.messages: list[AbstractIncomingMessage] = []
+
+    def bodies(self, key: str) -> list[Any]:
+        return [orjson.loads(m.body) for m in self.messages if m.routing_key == key]
+
+    def sequences(self, key: str) -> list[int]:
+        return [m.headers["seq"] for m in self.messages if m.routing_key == key]  # type: ignore[misc]
+
+    def routing_keys(self) -> set[str]:
+        return {m.routing_key or "" for m in self.messages}
+
+
+class Fleet:
+    """One collector in this process, and what a test needs around it."""
+
+    def __init__(self, collector: Collector, broker: Broker, consumer: Consumer) -> None:
+        self.collector = collector
+        self.consumer = consumer
+        self._broker = broker
+        self._offset = 0
+
+    async def announce(self, venue: str, symbols: list[str], exchange: str = "") -> None:
+        """What a coordinator would say."""
+        self._offset += 1
+        revision = Revision(registry="r", epoch=1, offset=self._offset)
+        body = SymbolSet(
+            exchange=exchange or venue, venue=venue, revision=revision, symbols=symbols
+        )
+        async with await self._broker.connect("announce") as connection:
+            channel = await connection.channel()
+            await publish(channel, SYMBOLS, "", body.model_dump_json().encode())
+
+
+@asynccontextmanager
+async def collecting(
+    venue: str, config: dict[str, Any], broker_url: str, directory: Path
+) -> AsyncIterator[Fleet]:
+    path = directory / "config.json"
+    path.write_text(json.dumps(config))
+    environment = {"AMQP_URL": broker_url, "FLEET_CONFIG": str(path), "FLEET_HOST_ID": "host.a"}
+    settings = load_settings(read_environment(environment | {"FLEET_HOME": str(directory)}))
+    broker = Broker.of(settings, "test")
+    consumer, stop = Consumer(), Stop()
+    collector = Collector(settings, venue, venue, SystemClock())
+    async with await broker.connect("consume") as connection:
+        channel = await connection.channel()
+        await broker.declare(channel)
+        queue = await channel.declare_queue(exclusive=True)
+        await queue.bind("futures_data", "#")
+
+        async def take(message: AbstractIncomingMessage) -> None:
+            consumer.messages.append(message)
+
+        await queue.consume(take, no_ack=True)
+        running = asyncio.create_task(collector.run(stop))
+        try:
+            yield Fleet(collector, broker, consumer)
+        finally:
+            stop.request()
+            await asyncio.wait_for(running, 15)
+        await asyncio.sleep(0.2)  # what was confirmed last is on its way to the consumer
+
+
+@pytest.mark.parametrize("venue", VENUES)
+async def test_symbols_are_added_and_removed_at_the_venue_itself(
+    venue: str, simulator: Simulator, broker_url: str, tmp_path: Path
+) -> None:
+    config = simulator.config((venue,), symbols=[BTC, ETH])
+    async with collecting(venue, config, broker_url, tmp_path) as fleet:
+        consumer = fleet.consumer
+        wanted = {
+            f"{kind}.{venue}.{key}USDT"
+            for kind in ("futures", "ticker", "orderbook", "trades")
+            for key in ("BTC", "ETH")
+        }
+        await eventually(lambda: wanted <= consumer.routing_keys(), 25, "all kinds of both symbols")
+
+        await fleet.announce(venue, [BTC, DOGE])
+        await eventually(lambda: f"futures.{venue}.DOGEUSDT" in consumer.routing_keys(), 12, "DOGE")
+
+        async def only_wanted() -> bool:
+            return set(await simulator.subscriptions(venue)) == {BTC, DOGE}
+
+        await eventually(only_wanted, 5, "the venue was told to stop ETH")
+        ended = max(e["t"] for e in simulator.events(venue))
+        await asyncio.sleep(1)
+        late = [e for e in simulator.events(venue) if e["t"] > ended and e.get("symbol") == ETH]
+        assert [e for e in late if e["event"] == "sent"][5:] == []
+
+        await fleet.announce(venue, [BTC, ETH, DOGE])
+        before = len(consumer.bodies(f"trades.{venue}.ETHUSDT"))
+        await eventually(
+            lambda: len(consumer.bodies(f"trades.{venue}.ETHUSDT")) > before, 10, "ETH again"
+        )
+    for key in (BTC, DOGE):
+        _check_messages(consumer, venue, key)
+    _check_trades(consumer, simulator, venue)
+    assert fleet.collector.cycle.errors == 0
+    assert fleet.collector.quarantine.total == 0
+    assert fleet.collector.streams.resyncs == 0
+    for counts in fleet.collector.outbox.ledger.as_dict().values():
+        assert "dropped" not in counts or not counts["dropped"]
+        assert "in_flight" not in counts
+
+
+def _check_messages(consumer: Consumer, venue: str, symbol: str) -> None:
+    """Each body is one of its model; each key's sequence has no hole."""
+    key = symbol.split("/")[0] + "USDT"
+    models: dict[str, type[Message]] = {
+        "futures": FuturesData,
+        "ticker": Ticker,
+        "orderbook": Orderbook,
+        "trades": Trade,
+    }
+    for kind, model in models.items():
+        bodies = consumer.bodies(f"{kind}.{venue}.{key}")
+        assert bodies
+        for body in bodies:
+            model.model_validate(body)
+            assert (body["exchange"], body["symbol"]) == (venue, symbol)
+        numbers = consumer.sequences(f"{kind}.{venue}.{key}")
+        assert numbers == list(range(1, len(numbers) + 1))
+    data = consumer.bodies(f"futures.{venue}.{key}")[-1]
+    assert data["funding_rate"] is not None
+    assert data["mark_price"] is not None
+    assert data["next_funding_time"] > data["timestamp"]
+    assert data["ticker"]["volume_24h"] > 0
+    top = consumer.bodies(f"orderbook.{venue}.{key}")[-1]
+    assert len(top["bids"]) == len(top["asks"]) == 20
+
+
+def _check_trades(consumer: Consumer, simulator: Simulator, venue: str) -> None:
+    """Every trade that the venue sent while we were subscribed arrived, once."""
+    sent = simulator.trades_sent(venue)
+    assert sent
+    for symbol, ids in sent.items():
+        bodies = consumer.bodies(f"trades.{venue}.{symbol.split('/')[0]}USDT")
+        received = [body["id"] for body in bodies]
+        assert len(received) == len(set(received))
+        # Frames of the last moments may have met a stopping collector.
+        missing = ids - set(received)
+        assert len(missing) <= 3, (symbol, missing)
+        assert set(received) <= ids
+
+
+async def test_a_restart_continues_where_it_ended(
+    simulator: Simulator, broker_url: str, tmp_path: Path
+) -> None:
+    config = simulator.config(("bybit",), symbols=[BTC])
+    async with collecting("bybit", config, broker_url, tmp_path) as fleet:
+        await eventually(lambda: fleet.consumer.bodies("trades.bybit.BTCUSDT"), 10)
+        await fleet.announce("bybit", [DOGE])
+        await eventually(lambda: fleet.consumer.bodies("trades.bybit.DOGEUSDT"), 10)
+    last = fleet.consumer.sequences("trades.bybit.DOGEUSDT")[-1]
+    epoch = fleet.collector.epoch
+    async with collecting("bybit", config, broker_url, tmp_path) as fleet:
+        await eventually(lambda: fleet.consumer.bodies("trades.bybit.DOGEUSDT"), 10)
+        assert fleet.consumer.bodies("trades.bybit.BTCUSDT") == []
+        first = next(m for m in fleet.consumer.messages if m.routing_key == "trades.bybit.DOGEUSDT")
+    assert first.headers["seq"] == 1
+    assert first.headers["prev_epoch"] == epoch
+    assert first.headers["prev_seq"] == last

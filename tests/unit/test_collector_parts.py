@@ -1,0 +1,235 @@
+"""The pure parts of the collector: grid, assembly, readers, budget, retries."""
+
+import asyncio
+import itertools
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from shared.budget import Budget, Limit, RequestClass
+from shared.config import MaxAge
+from shared.errors import (
+    ConfigurationError,
+    DataProcessingError,
+    ExchangeError,
+    NetworkError,
+    RetryExhaustedError,
+)
+from shared.retry import Backoff, retried
+from tests.fakes import FakeClock
+from workers.collector.assembly import Assembler, base_units
+from workers.collector.events import RestUpdate
+from workers.collector.grid import Grid, offset_ms
+from workers.collector.parts import Book, Part, Parts
+from workers.collector.readers import funding, mark_candle, tickers
+
+NOW, NOW_MS = 1000.0, 1_800_000_000_000
+SYMBOL = "BTC/USDT:USDT"
+
+
+def complete(**changes: Any) -> Parts:
+    parts = Parts(SYMBOL)
+    parts.quote = Part((100.0, 100.5), NOW - 1, "stream")
+    parts.last = Part(100.2, NOW - 2, "stream")
+    parts.volume_24h = Part(5.0, NOW - 3, "rest")
+    parts.funding_rate = Part(0.0001, NOW - 3, "rest")
+    parts.next_funding_time = Part(NOW_MS + 1000, NOW - 3, "rest")
+    parts.mark_price = Part(100.3, NOW - 3, "rest")
+    book = Book([[100.0, 1.0], [99.0, 2.0]], [[100.5, 1.0]], NOW_MS - 5, 7)
+    parts.book = Part(book, NOW - 0.5, "stream")
+    for name, value in changes.items():
+        setattr(parts, name, value)
+    return parts
+
+
+def assembled(parts: Parts) -> Any:
+    return Assembler("binance", 1000, MaxAge()).assemble(parts, NOW, NOW_MS)
+
+
+def test_a_complete_symbol_becomes_one_message() -> None:
+    data = assembled(complete())
+    assert data.ticker.model_dump() == {
+        "bid": 100.0,
+        "ask": 100.5,
+        "last": 100.2,
+        "volume_24h": 5.0,
+    }
+    assert data.orderbook.timestamp == NOW_MS - 5
+    assert (data.funding_rate, data.mark_price) == (0.0001, 100.3)
+    assert data.next_funding_time == NOW_MS + 1000
+    assert data.extra["ages_ms"]["orderbook"] == 500
+    assert data.extra["orderbook_timestamp_source"] == "venue"
+
+
+@pytest.mark.parametrize("part", ["quote", "last", "book"])
+def test_a_missing_required_part_skips_the_symbol(part: str) -> None:
+    with pytest.raises(DataProcessingError):
+        assembled(complete(**{part: None}))
+
+
+@pytest.mark.parametrize("part", ["quote", "book"])
+def test_a_stale_required_part_skips_the_symbol(part: str) -> None:
+    parts = complete()
+    fresh = getattr(parts, part)
+    setattr(parts, part, Part(fresh.value, NOW - 1e6, "stream"))
+    with pytest.raises(DataProcessingError, match="old"):
+        assembled(parts)
+
+
+@pytest.mark.parametrize("part", ["funding_rate", "next_funding_time", "mark_price"])
+def test_a_stale_optional_part_becomes_null(part: str) -> None:
+    parts = complete()
+    setattr(parts, part, Part(getattr(parts, part).value, NOW - 1e6, "rest"))
+    assert getattr(assembled(parts), part) is None
+
+
+def test_a_settlement_that_has_passed_is_not_the_next_one() -> None:
+    assert (
+        assembled(complete(next_funding_time=Part(NOW_MS, NOW, "rest"))).next_funding_time is None
+    )
+
+
+@pytest.mark.parametrize(
+    "book",
+    [
+        Book([[100.5, 1.0]], [[100.5, 1.0]], None, None),  # locked
+        Book([[101.0, 1.0]], [[100.5, 1.0]], None, None),  # crossed
+        Book([], [[100.5, 1.0]], None, None),
+        Book([[99.0, 1.0], [100.0, 1.0]], [[100.5, 1.0]], None, None),  # out of order
+        Book([[100.0, 0.0]], [[100.5, 1.0]], None, None),
+        Book([[float("nan"), 1.0]], [[100.5, 1.0]], None, None),
+    ],
+)
+def test_an_unsound_book_is_never_published(book: Book) -> None:
+    with pytest.raises(DataProcessingError):
+        assembled(complete(book=Part(book, NOW, "stream")))
+
+
+def test_a_book_without_a_time_gets_ours_and_says_so() -> None:
+    book = Book([[100.0, 1.0]], [[100.5, 1.0]], None, None)
+    data = assembled(complete(book=Part(book, NOW - 2, "stream")))
+    assert data.orderbook.timestamp == NOW_MS - 2000
+    assert data.extra["orderbook_timestamp_source"] == "received"
+
+
+def test_sizes_in_contracts_become_base_units_without_noise() -> None:
+    assert base_units(3, 0.1) == 0.3
+    assert base_units(108, 0.0001) == 0.0108
+    data = assembled(complete(contract_size=0.001))
+    assert data.orderbook.bids == [[100.0, 0.001], [99.0, 0.002]]
+
+
+@given(st.text(min_size=1, max_size=20), st.integers(5000, 60_000))
+def test_a_symbol_has_one_point_in_each_interval(symbol: str, interval_ms: int) -> None:
+    assert 0 <= offset_ms(symbol, interval_ms) < interval_ms
+    grid = Grid(interval_ms)
+    grid.set_symbols([symbol], NOW_MS)
+    step = max(1, interval_ms // 50)
+    times = range(NOW_MS, NOW_MS + 20 * interval_ms, step)
+    cycles = [cycle for now in times for _, cycle in grid.due(now)]
+    assert 19 <= len(cycles) <= 20
+    assert all(b - a == interval_ms for a, b in itertools.pairwise(cycles))
+
+
+def test_grid_points_that_passed_are_skipped() -> None:
+    grid = Grid(5000)
+    grid.set_symbols([SYMBOL], NOW_MS)
+    assert len(grid.due(NOW_MS + 60_000)) == 1
+    assert grid.due(NOW_MS + 60_001) == []
+
+
+def test_a_rest_body_replaces_what_it_says_and_nothing_else() -> None:
+    parts = complete()
+    parts.apply(RestUpdate(SYMBOL, bid=1.0, ask=2.0, mark_price=3.0), NOW)
+    assert parts.quote == Part((1.0, 2.0), NOW, "rest")
+    assert parts.mark_price == Part(3.0, NOW, "rest")
+    assert parts.last == Part(100.2, NOW - 2, "stream")
+
+
+def test_the_next_funding_is_the_earliest_that_lies_ahead() -> None:
+    row = {"symbol": SYMBOL, "fundingRate": 0.1}
+    times = {"fundingTimestamp": NOW_MS - 1, "nextFundingTimestamp": NOW_MS + 5}
+    assert next(iter(funding({SYMBOL: row | times}, None, NOW_MS))).next_funding_time == NOW_MS + 5
+    both = {"fundingTimestamp": NOW_MS + 3, "nextFundingTimestamp": NOW_MS + 5}
+    assert next(iter(funding({SYMBOL: row | both}, None, NOW_MS))).next_funding_time == NOW_MS + 3
+
+
+def test_readers_take_unified_structures() -> None:
+    row = {"symbol": SYMBOL, "bid": 1, "ask": 2, "last": 3, "baseVolume": 4, "markPrice": 5}
+    update = next(iter(tickers({SYMBOL: row}, None, NOW_MS)))
+    assert (update.bid, update.ask, update.last, update.volume_24h) == (1, 2, 3, 4)
+    assert list(mark_candle([], SYMBOL, NOW_MS)) == []
+    assert next(iter(mark_candle([[0, 1, 2, 3, 4, 5]], SYMBOL, NOW_MS))).mark_price == 4
+
+
+async def test_the_budget_holds_over_any_stretch_of_time() -> None:
+    clock = FakeClock()
+    budget = Budget({"v": Limit(per_second=10, burst=20)}, clock)
+    granted = []
+    while clock.elapsed_s < 60:
+        await budget.acquire("v", 3, RequestClass.LIVE)
+        granted.append((clock.elapsed_s, 3))
+    total = sum(weight for _, weight in granted)
+    assert total <= 10 * clock.elapsed_s + 1e-6  # it starts empty: no burst on top
+    assert total >= 0.95 * 10 * 60
+
+
+async def test_lower_classes_leave_room_for_higher_ones() -> None:
+    clock = FakeClock()
+    budget = Budget({"v": Limit(per_second=10, burst=20)}, clock)
+    clock.elapsed_s = 100
+    for _ in range(12):
+        await budget.acquire("v", 1, RequestClass.BACKFILL)
+    assert clock.slept == []
+    before = clock.elapsed_s
+    await budget.acquire("v", 4, RequestClass.LIVE)
+    assert clock.elapsed_s == before
+    await budget.acquire("v", 1, RequestClass.BACKFILL)
+    assert clock.elapsed_s > before
+
+
+async def test_a_ban_stops_every_request_and_a_shorter_one_does_not_lift_it() -> None:
+    clock = FakeClock()
+    budget = Budget({"v": Limit(per_second=1000, burst=1000)}, clock)
+    clock.elapsed_s = 10
+    budget.ban("v", 60)
+    budget.ban("v", 1)
+    await budget.acquire("v", 1, RequestClass.CONTROL)
+    assert clock.elapsed_s == pytest.approx(70)
+
+
+async def test_a_weight_that_can_never_pass_is_an_error() -> None:
+    budget = Budget({"v": Limit(per_second=1, burst=5)}, FakeClock())
+    with pytest.raises(ConfigurationError):
+        await budget.acquire("v", 6, RequestClass.CONTROL)
+
+
+async def test_a_call_is_retried_after_each_delay_and_then_given_up() -> None:
+    clock, failures = FakeClock(), []
+
+    async def call() -> None:
+        raise NetworkError("down")
+
+    with pytest.raises(RetryExhaustedError):
+        await retried(call, (1, 2, 4), clock, lambda _, retry: failures.append(retry))
+    assert clock.slept == [1, 2, 4]
+    assert failures == [1, 2, 3, 0]
+
+
+async def test_an_answer_that_is_no_is_not_asked_again() -> None:
+    async def call() -> None:
+        raise ExchangeError("no such symbol")
+
+    with pytest.raises(ExchangeError):
+        await asyncio.wait_for(retried(call, (1,), FakeClock(), lambda *_: None), 1)
+
+
+def test_back_off_grows_to_its_cap_and_starts_again() -> None:
+    backoff = Backoff(1.0, 8.0)
+    delays = [backoff.next_s() for _ in range(50)]
+    ceilings = [1, 2, 4, *[8] * 47]
+    assert all(c / 2 <= d <= c for d, c in zip(delays, ceilings, strict=True))
+    backoff.reset()
+    assert backoff.next_s() <= 1

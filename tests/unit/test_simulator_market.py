@@ -1,0 +1,181 @@
+"""The market model: deterministic, never crossed, and its deltas say what happened."""
+
+from itertools import pairwise
+from zlib import crc32
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from simulator.book import Book, View, difference
+from simulator.candles import Candle, bucket
+from simulator.market import Event, Market, Rates, Trade, Trigger
+from simulator.universe import LISTINGS, VENUES, instruments
+from simulator.venues.bitget.streams import checksum
+
+START_MS = 1_795_000_000_000
+RATES = Rates(ticker=50, book=10, trade=20)
+
+
+def market(venue: str = "binance", seed: int = 7, index: int = 0) -> Market:
+    return Market(instruments(venue)[index], seed, RATES, START_MS)
+
+
+def trades(made: Market, seconds: int) -> list[Trade]:
+    events = made.advance(START_MS + seconds * 1000)
+    return [event.trade for event in events if event.trade is not None]
+
+
+def test_the_same_seed_gives_the_same_trades() -> None:
+    first = trades(market(), 10)
+    assert len(first) > 200
+    assert first == trades(market(), 10)
+    assert first != trades(market(seed=8), 10)
+
+
+def test_sleeping_changes_neither_trades_nor_prices() -> None:
+    watched, asleep = market(), market()
+    seen = trades(watched, 10)
+    asleep.catch_up(START_MS + 10_000)
+    assert list(asleep.trades) == seen
+    assert asleep.book.update_id == watched.book.update_id
+    assert asleep.book.best_bid == watched.book.best_bid
+
+
+def test_the_book_is_deep_and_never_crossed() -> None:
+    for index in range(len(LISTINGS)):
+        made = market(index=index)
+        for _ in made.advance(START_MS + 20_000):
+            assert made.book.best_bid < made.book.best_ask
+        assert min(len(made.book.bids), len(made.book.asks)) >= 1000
+        assert made.book.bids[0] > 0
+        assert all(size > 0 for size in made.book.sizes.values())
+
+
+def test_ids_only_grow() -> None:
+    made = market()
+    ids, stirs = [], []
+    for event in made.advance(START_MS + 5_000):
+        ids.append(made.book.update_id)
+        if event.trigger is Trigger.BOOK:
+            stirs.append(made.stirs)
+    assert all(a < b or a == b for a, b in pairwise(ids))
+    assert [b - a for a, b in pairwise(stirs)] == [1] * (len(stirs) - 1)
+    dense = [trade.id for trade in made.trades]
+    assert dense == list(range(dense[0], dense[0] + len(dense)))
+
+
+def test_fills_make_up_their_trade() -> None:
+    made = market()
+    found = trades(made, 30)
+    assert all(sum(trade.fills) == trade.size and min(trade.fills) > 0 for trade in found)
+    for earlier, later in pairwise(found):
+        assert later.first_fill == earlier.first_fill + len(earlier.fills)
+
+
+@settings(max_examples=25, deadline=None)
+@given(
+    seed=st.integers(0, 10_000),
+    depth=st.sampled_from([1, 20, 50, 100, 200]),
+    rounds=st.lists(st.integers(1, 40), min_size=1, max_size=12),
+)
+def test_deltas_of_a_view_rebuild_it(seed: int, depth: int, rounds: list[int]) -> None:
+    made = market(seed=seed)
+    events = made.advance(START_MS + 600_000)
+    client = made.book.view(depth)
+    pushed = dict(client)
+    for count in rounds:
+        _pull(events, count)
+        now = made.book.view(depth)
+        _apply(client, difference(pushed, now))
+        pushed = now
+        assert client == now
+
+
+@settings(max_examples=25, deadline=None)
+@given(seed=st.integers(0, 10_000), rounds=st.lists(st.integers(1, 60), min_size=1, max_size=10))
+def test_changes_since_an_id_rebuild_the_whole_book(seed: int, rounds: list[int]) -> None:
+    made = market(seed=seed)
+    events = made.advance(START_MS + 600_000)
+    client, at = dict(made.book.sizes), made.book.update_id
+    for count in rounds:
+        _pull(events, count)
+        _apply(client, made.book.changed_since(at))
+        at = made.book.update_id
+        assert client == made.book.sizes
+
+
+@settings(max_examples=100)
+@given(st.lists(st.tuples(st.integers(-50, 50).filter(bool), st.integers(0, 5)), max_size=200))
+def test_a_book_stays_sorted_and_counts_its_changes(changes: list[tuple[int, int]]) -> None:
+    book = Book({}, 100)
+    model: View = {}
+    count = 0
+    for key, size in changes:
+        count += bool(size) or key in model
+        _apply(model, {key: size})
+        book.set(key, size)
+    assert book.sizes == model
+    assert book.bids == sorted(key for key in model if key > 0)
+    assert book.asks == sorted(key for key in model if key < 0)
+    assert book.update_id == 100 + count
+
+
+def test_touches_outside_the_journal_are_never_claimed() -> None:
+    book = Book({10: 1, -11: 1}, 5)
+    book.set(10, 2)
+    book.skip(7)
+    assert book.update_id == 13
+    assert book.changed_since(13) == {}
+
+
+def test_the_checksum_is_the_venues_formula() -> None:
+    text = b"1.1:5:1.2:6:1.0:7:1.3:8:0.9:9"
+    expected = crc32(text)
+    expected -= (1 << 32) * (expected >= 1 << 31)
+    bids = [["1.1", "5"], ["1.0", "7"], ["0.9", "9"]]
+    assert checksum(bids, [["1.2", "6"], ["1.3", "8"]]) == expected
+
+
+def test_candles_add_up() -> None:
+    made = market()
+    found = trades(made, 180)
+    minute = made.candles.last.minute
+    spans = made.candles.spans(5, minute - 59, minute, 100)
+    singles = made.candles.spans(1, spans[0].minute, minute, 1000)
+    assert sum(c.volume for c in spans) == sum(c.volume for c in singles)
+    assert [c.minute for c in spans] == sorted({bucket(c.minute, 5) for c in singles})
+    assert all(c.low <= min(c.open, c.close) <= max(c.open, c.close) <= c.high for c in spans)
+    assert made.candles.last.close == found[-1].price
+
+
+def test_the_day_is_the_last_1440_minutes() -> None:
+    made = market()
+    trades(made, 120)
+    minute = made.candles.last.minute
+    singles: list[Candle] = made.candles.spans(1, minute - 1439, minute, 1440)
+    assert len(singles) == 1440
+    assert made.day.volume == sum(candle.volume for candle in singles)
+    assert made.day.high == max(candle.high for candle in singles)
+    assert made.day.close == made.last
+
+
+def test_each_venue_lists_its_own() -> None:
+    bases = {venue: {one.base for one in instruments(venue)} for venue in VENUES}
+    everywhere = set.intersection(*bases.values())
+    assert {"BTC", "ETH", "DOGE", "币安人生"} <= everywhere
+    assert "SOL" not in bases["htx"]
+    assert sum(len(LISTINGS) - len(found) for found in bases.values()) == 3
+
+
+def _pull(events: object, count: int) -> None:
+    for _ in range(count):
+        event = next(events)  # type: ignore[call-overload]
+        assert isinstance(event, Event)
+
+
+def _apply(view: View, changes: View) -> None:
+    for key, size in changes.items():
+        if size:
+            view[key] = size
+        else:
+            view.pop(key, None)

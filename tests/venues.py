@@ -1,0 +1,83 @@
+"""Simulated venues for tests: a real server process, its addresses and its truth."""
+
+import asyncio
+import re
+import signal
+import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+import orjson
+
+_TRADE_ID_FIELDS = {"binance": "a", "bybit": "i", "bitget": "tradeId", "htx": "id", "gate": "id"}
+VENUES = ("binance", "bybit", "bitget", "htx", "gate")
+
+
+@dataclass(frozen=True)
+class Simulator:
+    """A running simulator; `truth` is the file of all that it was asked and sent."""
+
+    port: int
+    truth: Path
+
+    def config(self, venues: tuple[str, ...] = VENUES, **fields: Any) -> dict[str, Any]:
+        """A configuration that points collectors here."""
+        host = f"127.0.0.1:{self.port}"
+        urls = {v: {"rest": f"http://{host}/{v}", "ws": f"ws://{host}/{v}"} for v in venues}
+        return {
+            "exchanges": list(venues),
+            "symbols": ["BTC/USDT:USDT", "ETH/USDT:USDT", "SOL/USDT:USDT"],
+            "exchange_configs": {v: {"urls": urls[v]} for v in venues},
+        } | fields
+
+    async def subscriptions(self, venue: str) -> dict[str, list[str]]:
+        """What is subscribed just now, by symbol."""
+        url = f"http://127.0.0.1:{self.port}/_subscriptions"
+        async with aiohttp.ClientSession() as session, session.get(url) as response:
+            return (await response.json())[venue]  # type: ignore[no-any-return]
+
+    def events(self, venue: str) -> list[dict[str, Any]]:
+        """The truth of one venue so far; the last lines may still be on their way to disk."""
+        lines = self.truth.read_bytes().splitlines()
+        return [e for line in lines if (e := _parsed(line)) and e.get("venue") == venue]
+
+    def trades_sent(self, venue: str) -> dict[str, set[str]]:
+        """Ids of the trades that were sent, by symbol."""
+        sent: dict[str, set[str]] = {}
+        for event in self.events(venue):
+            if event["event"] == "sent" and "rade" in event["channel"]:
+                ids = event["ids"][_TRADE_ID_FIELDS[venue]]
+                sent.setdefault(event["symbol"], set()).update(map(str, ids))
+        return sent
+
+
+@asynccontextmanager
+async def simulated_venues(directory: Path, *arguments: str) -> AsyncIterator[Simulator]:
+    """`python -m simulator` on a free port, ended with the block."""
+    truth = directory / "truth.jsonl"
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "simulator", *arguments, "--port", "0"),
+        *(("--truth", str(truth)) if "replay" not in arguments else ()),
+        stdout=asyncio.subprocess.PIPE,
+    )
+    assert process.stdout is not None
+    try:
+        line = await asyncio.wait_for(process.stdout.readline(), 20)
+        found = re.search(rb":(\d+)", line)
+        assert found, f"the simulator did not start: {line!r}"
+        yield Simulator(int(found[1]), truth)
+    finally:
+        if process.returncode is None:
+            process.send_signal(signal.SIGTERM)
+        await asyncio.wait_for(process.wait(), 10)
+
+
+def _parsed(line: bytes) -> Any:
+    try:
+        return orjson.loads(line)
+    except orjson.JSONDecodeError:
+        return None
