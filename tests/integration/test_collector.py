@@ -1,26 +1,15 @@
 """A collector against simulated venues and a real broker, judged by the venue's own log."""
 
 import asyncio
-import json
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Any
 
-import orjson
 import pytest
-from aio_pika.abc import AbstractIncomingMessage
 
-from shared.broker import Broker, publish
-from shared.clock import SystemClock
-from shared.config import load_settings, read_environment
 from shared.messages import FuturesData, Message, Orderbook, Ticker, Trade
-from shared.service import Stop
-from shared.symbolset import Revision, SymbolSet
-from shared.topology import SYMBOLS
+from tests.collecting import Consumer, collecting
 from tests.venues import VENUES, Simulator, simulated_venues
 from tests.waiting import eventually
-from workers.collector.collector import Collector
 
 BTC, ETH, DOGE = "BTC/USDT:USDT", "ETH/USDT:USDT", "DOGE/USDT:USDT"
 
@@ -29,73 +18,6 @@ BTC, ETH, DOGE = "BTC/USDT:USDT", "ETH/USDT:USDT", "DOGE/USDT:USDT"
 async def simulator(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Simulator]:
     async with simulated_venues(tmp_path_factory.mktemp("venues")) as server:
         yield server
-
-
-class Consumer:
-    """Everything on the data exchange, by routing key, in the order of arrival."""
-
-    def __init__(self) -> None:
-        self.messages: list[AbstractIncomingMessage] = []
-
-    def bodies(self, key: str) -> list[Any]:
-        return [orjson.loads(m.body) for m in self.messages if m.routing_key == key]
-
-    def sequences(self, key: str) -> list[int]:
-        return [m.headers["seq"] for m in self.messages if m.routing_key == key]  # type: ignore[misc]
-
-    def routing_keys(self) -> set[str]:
-        return {m.routing_key or "" for m in self.messages}
-
-
-class Fleet:
-    """One collector in this process, and what a test needs around it."""
-
-    def __init__(self, collector: Collector, broker: Broker, consumer: Consumer) -> None:
-        self.collector = collector
-        self.consumer = consumer
-        self._broker = broker
-        self._offset = 0
-
-    async def announce(self, venue: str, symbols: list[str], exchange: str = "") -> None:
-        """What a coordinator would say."""
-        self._offset += 1
-        revision = Revision(registry="r", epoch=1, offset=self._offset)
-        body = SymbolSet(
-            exchange=exchange or venue, venue=venue, revision=revision, symbols=symbols
-        )
-        async with await self._broker.connect("announce") as connection:
-            channel = await connection.channel()
-            await publish(channel, SYMBOLS, "", body.model_dump_json().encode())
-
-
-@asynccontextmanager
-async def collecting(
-    venue: str, config: dict[str, Any], broker_url: str, directory: Path
-) -> AsyncIterator[Fleet]:
-    path = directory / "config.json"
-    path.write_text(json.dumps(config))
-    environment = {"AMQP_URL": broker_url, "FLEET_CONFIG": str(path), "FLEET_HOST_ID": "host.a"}
-    settings = load_settings(read_environment(environment | {"FLEET_HOME": str(directory)}))
-    broker = Broker.of(settings, "test")
-    consumer, stop = Consumer(), Stop()
-    collector = Collector(settings, venue, venue, SystemClock())
-    async with await broker.connect("consume") as connection:
-        channel = await connection.channel()
-        await broker.declare(channel)
-        queue = await channel.declare_queue(exclusive=True)
-        await queue.bind("futures_data", "#")
-
-        async def take(message: AbstractIncomingMessage) -> None:
-            consumer.messages.append(message)
-
-        await queue.consume(take, no_ack=True)
-        running = asyncio.create_task(collector.run(stop))
-        try:
-            yield Fleet(collector, broker, consumer)
-        finally:
-            stop.request()
-            await asyncio.wait_for(running, 15)
-        await asyncio.sleep(0.2)  # what was confirmed last is on its way to the consumer
 
 
 @pytest.mark.parametrize("venue", VENUES)
