@@ -1,0 +1,1 @@
+"""Servers that speak the venues' real wire protocols over a seeded market."""

@@ -1,0 +1,92 @@
+"""`python -m simulator`: simulated venues on one port, until told to stop.
+
+`python -m simulator replay DIR --capture NAME` serves a recording instead.
+"""
+
+import argparse
+import asyncio
+import signal
+import sys
+from pathlib import Path
+
+from simulator.capture import JsonLines
+from simulator.market import Rates
+from simulator.recorded import RECORDED
+from simulator.replay import Replay
+from simulator.server import Server, Settings
+from simulator.truth import Truth
+
+
+def main() -> None:
+    if sys.argv[1:2] == ["replay"]:
+        asyncio.run(replay(parse_replay(sys.argv[2:])))
+    else:
+        asyncio.run(serve(parse(sys.argv[1:])))
+
+
+def parse(arguments: list[str]) -> Settings:
+    rates = Rates()
+    parser = argparse.ArgumentParser(prog="simulator", description=__doc__)
+    parser.add_argument("--host", default="127.0.0.1")
+    parser.add_argument("--port", type=int, default=8900, help="0 takes any free port")
+    parser.add_argument("--seed", type=int, default=7)
+    parser.add_argument("--symbols", type=int, help="only the first N symbols")
+    parser.add_argument("--truth", type=Path, help="append what was received and sent, as JSONL")
+    parser.add_argument("--ticker-rate", type=float, default=rates.ticker, help="a symbol and s")
+    parser.add_argument("--book-rate", type=float, default=rates.book, help="a symbol and s")
+    parser.add_argument("--trade-rate", type=float, default=rates.trade, help="a symbol and s")
+    given = parser.parse_args(arguments)
+    return Settings(
+        host=given.host,
+        port=given.port,
+        seed=given.seed,
+        symbols=given.symbols,
+        rates=Rates(given.ticker_rate, given.book_rate, given.trade_rate),
+        truth=given.truth,
+    )
+
+
+def parse_replay(arguments: list[str]) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="simulator replay", description="Serve a recording.")
+    parser.add_argument("directory", type=Path, help="holds http/ and frames/")
+    parser.add_argument("--capture", required=True, choices=sorted(RECORDED))
+    parser.add_argument("--host", default="127.0.0.1")
+    parser.add_argument("--port", type=int, default=8900, help="0 takes any free port")
+    parser.add_argument("--speed", type=float, default=1.0, help="times the recorded pace")
+    parser.add_argument("--truth", type=Path, help="append what was received and sent, as JSONL")
+    return parser.parse_args(arguments)
+
+
+async def serve(settings: Settings) -> None:
+    stop = stop_signal()
+    async with Server(settings) as server:
+        announce(settings.host, server.port, ", ".join(server.venues))
+        await stop.wait()
+
+
+async def replay(given: argparse.Namespace) -> None:
+    stop = stop_signal()
+    recorded = RECORDED[given.capture]()
+    capture = JsonLines(given.directory, given.capture)
+    player = Replay(capture, recorded, Truth(given.truth), given.speed)
+    await player.listen(given.host, given.port)
+    announce(given.host, player.port, f"{recorded.venue}, recorded")
+    await stop.wait()
+    await player.stop()
+
+
+def stop_signal() -> asyncio.Event:
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop.set)
+    return stop
+
+
+def announce(host: str, port: int, what: str) -> None:
+    sys.stdout.write(f"simulator listening on http://{host}:{port} ({what})\n")
+    sys.stdout.flush()
+
+
+if __name__ == "__main__":
+    main()

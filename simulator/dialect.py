@@ -1,0 +1,112 @@
+"""The seam between the market model and a venue's protocol."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+import orjson
+
+from simulator.weights import Charge, Limit
+
+if TYPE_CHECKING:
+    from simulator.market import Market
+    from simulator.session import Session
+    from simulator.venue import Venue
+
+Query = Mapping[str, str]
+
+
+class VenueError(Exception):
+    """A refusal in the venue's own words."""
+
+    def __init__(self, status: int, body: object) -> None:
+        super().__init__(f"{status} {body}")
+        self.status = status
+        self.body = body
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """A REST answer; `body` is JSON already encoded."""
+
+    status: int
+    body: bytes
+    headers: dict[str, str] = field(default_factory=dict)
+
+
+class Dialect(ABC):
+    """One venue's REST paths, commands and frames over the markets of a `Venue`."""
+
+    name: str
+    limits: Mapping[str, Limit]
+    says_retry_after = False
+    """Whether a refusal for too many requests carries the header `Retry-After`."""
+    websocket_ping_s: float | None = None
+    """How often the server sends a protocol ping, if it does."""
+
+    def __init__(self, venue: "Venue") -> None:
+        self.venue = venue
+
+    # --- REST
+
+    @abstractmethod
+    def charge(self, path: str, query: Query) -> Charge:
+        """Which limit a request counts against, and how much."""
+
+    @abstractmethod
+    def handler(self, path: str) -> Callable[[Query], object] | None:
+        """Who answers `path` with something JSON, or raises VenueError."""
+
+    @abstractmethod
+    def unknown_path(self, path: str) -> VenueError: ...
+
+    @abstractmethod
+    def too_many(self, retry_after_s: int) -> VenueError: ...
+
+    def usage(self, _charge: Charge, _used: int) -> dict[str, str]:
+        """Headers that tell a client what it has spent."""
+        return {}
+
+    def answer(self, path: str, query: Query) -> Reply:
+        try:
+            handler = self.handler(path)
+            if handler is None:
+                raise self.unknown_path(path)
+            return Reply(200, orjson.dumps(handler(query)))
+        except VenueError as error:
+            return Reply(error.status, orjson.dumps(error.body))
+
+    # --- websocket
+
+    @abstractmethod
+    def has_socket(self, path: str) -> bool:
+        """Whether a websocket may be opened at `path`."""
+
+    @abstractmethod
+    def receive(self, session: "Session", text: str) -> None:
+        """A client's text frame."""
+
+    def heartbeat(self, session: "Session", now_ms: int) -> None:  # noqa: B027 - most venues wait
+        """Once a second for each client."""
+
+    # --- shared by the venues
+
+    def market(self, id_: str | None, missing: VenueError, unknown: VenueError) -> "Market":
+        if not id_:
+            raise missing
+        market = self.venue.market(id_)
+        if market is None:
+            raise unknown
+        return market
+
+
+def whole(query: Query, name: str, bad: VenueError) -> int | None:
+    """The integer parameter `name`, if given."""
+    text = query.get(name)
+    if text is None or text == "":
+        return None
+    try:
+        return int(text)
+    except ValueError:
+        raise bad from None

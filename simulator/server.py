@@ -1,0 +1,234 @@
+"""The HTTP and websocket server below which each venue lives under its own name."""
+
+import asyncio
+from contextlib import suppress
+from dataclasses import dataclass, field
+from itertools import cycle
+from pathlib import Path
+from time import time
+
+import orjson
+from aiohttp import WSCloseCode, WSMsgType, web
+
+from simulator.dialect import Reply
+from simulator.listener import Listener
+from simulator.market import Rates
+from simulator.session import Session
+from simulator.truth import Truth
+from simulator.universe import instruments
+from simulator.venue import Venue, open_venue
+from simulator.venues import DIALECTS
+
+TICK_S = 0.002
+"""How often due events are looked for; the lag of a push behind its scheduled time."""
+IDLE_TICK_S = 0.02
+"""The same while nobody listens."""
+CLOSE_GRACE_S = 0.5
+JSON = "application/json"
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    host: str = "127.0.0.1"
+    port: int = 8900
+    seed: int = 7
+    symbols: int | None = None
+    rates: Rates = field(default_factory=Rates)
+    truth: Path | None = None
+
+
+class Server:
+    """`async with Server(settings) as server:` listens at `server.port` until left."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self.truth = Truth(settings.truth)
+        self.venues: dict[str, Venue] = {
+            name: open_venue(
+                dialect,
+                instruments(name, settings.symbols),
+                settings.seed,
+                settings.rates,
+                self.truth,
+            )
+            for name, dialect in DIALECTS.items()
+        }
+        self.port = 0
+        self.paused = False
+        """Nothing new happens while it is set; what has happened is still answered."""
+        self._connections = 0
+        self._runner: web.ServerRunner | None = None
+        self._tasks: list[asyncio.Task[None]] = []
+        self._own_paths = {
+            "/health": self._health,
+            "/_truth": self._truth,
+            "/_subscriptions": self._subscriptions,
+            "/_book": self._book,
+        }
+
+    # --- life
+
+    async def __aenter__(self) -> "Server":
+        self._runner = web.ServerRunner(
+            Listener(self._handle), shutdown_timeout=CLOSE_GRACE_S, handle_signals=False
+        )
+        await self._runner.setup()
+        site = web.TCPSite(self._runner, self._settings.host, self._settings.port)
+        await site.start()
+        self.port = self._runner.addresses[0][1]
+        self._tasks = [asyncio.create_task(self._pump()), asyncio.create_task(self.truth.run())]
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await self._close_sessions()
+        if self._runner is not None:
+            await self._runner.cleanup()
+        self.truth.close()
+
+    async def _close_sessions(self) -> None:
+        sessions = [
+            session for venue in self.venues.values() for session in venue.sessions.values()
+        ]
+        closing = [session.close(WSCloseCode.GOING_AWAY) for session in sessions]
+        with suppress(TimeoutError):
+            await asyncio.wait_for(
+                asyncio.gather(*closing, return_exceptions=True), timeout=CLOSE_GRACE_S
+            )
+        for session in sessions:
+            session.abort("shutdown")
+
+    async def _pump(self) -> None:
+        """Let due events happen, on and on."""
+        second = int(time())
+        sleepers = cycle(self.venues.values())
+        while True:
+            await asyncio.sleep(TICK_S if self._followed() else IDLE_TICK_S)
+            if self.paused:
+                continue
+            now_ms = time() * 1000
+            for venue in self.venues.values():
+                venue.drive(now_ms)
+            if int(now_ms / 1000) != second:
+                second = int(now_ms / 1000)
+                self._each_second(int(now_ms))
+            next(sleepers).rouse(now_ms)
+
+    def _followed(self) -> bool:
+        return any(venue.followed for venue in self.venues.values())
+
+    def _each_second(self, now_ms: int) -> None:
+        for venue in self.venues.values():
+            for session in list(venue.sessions.values()):
+                venue.dialect.heartbeat(session, now_ms)
+
+    # --- venues
+
+    async def _handle(self, request: web.BaseRequest) -> web.StreamResponse:
+        own = self._own_paths.get(request.path)
+        if own is not None:
+            return own(request)
+        name, _, rest = request.path[1:].partition("/")
+        venue, path = self.venues.get(name), f"/{rest}"
+        if venue is None:
+            return web.Response(status=404, text="no such venue")
+        if request.headers.get("upgrade", "").lower() == "websocket":
+            return await self._socket(request, venue, path)
+        reply, weight = self._rest(request, venue, path)
+        self.truth.note(
+            venue.name,
+            "rest",
+            method=request.method,
+            path=path,
+            query=request.query_string,
+            status=reply.status,
+            weight=weight,
+        )
+        return web.Response(
+            status=reply.status, body=reply.body, headers=reply.headers, content_type=JSON
+        )
+
+    def _rest(self, request: web.BaseRequest, venue: Venue, path: str) -> tuple[Reply, int]:
+        dialect, query, now_s = venue.dialect, request.query, time()
+        if request.method != "GET":
+            refusal = dialect.unknown_path(path)
+            return Reply(refusal.status, orjson.dumps(refusal.body)), 0
+        charge = dialect.charge(path, query)
+        limit = dialect.limits[charge.limit]
+        used, allowed = venue.meter.spend(request.remote or "", charge, limit, now_s)
+        headers = dialect.usage(charge, used)
+        if not allowed:
+            wait_s = venue.meter.retry_after_s(limit, now_s)
+            refusal = dialect.too_many(wait_s)
+            headers |= {"Retry-After": str(wait_s)} if dialect.says_retry_after else {}
+            return Reply(refusal.status, orjson.dumps(refusal.body), headers), charge.weight
+        reply = dialect.answer(path, query)
+        return Reply(reply.status, reply.body, headers | reply.headers), charge.weight
+
+    async def _socket(
+        self, request: web.BaseRequest, venue: Venue, path: str
+    ) -> web.StreamResponse:
+        if not venue.dialect.has_socket(path):
+            return web.Response(status=404)
+        # Frames are encoded once for all clients, so none of them gets compression.
+        socket = web.WebSocketResponse(
+            compress=False, heartbeat=venue.dialect.websocket_ping_s, timeout=CLOSE_GRACE_S
+        )
+        await socket.prepare(request)
+        self._connections += 1
+        session = Session(venue, self._connections, path, socket)
+        session.attach(request.transport)
+        venue.sessions[session.number] = session
+        self.truth.note(venue.name, "open", conn=session.number, path=path)
+        try:
+            await self._listen(session, socket)
+        finally:
+            session.leave_all()
+            del venue.sessions[session.number]
+            code = socket.close_code
+            self.truth.note(venue.name, "close", conn=session.number, code=code)
+        return socket
+
+    async def _listen(self, session: Session, socket: web.WebSocketResponse) -> None:
+        venue = session.venue
+        async for message in socket:
+            if message.type is not WSMsgType.TEXT:
+                continue
+            self.truth.note(venue.name, "received", conn=session.number, raw=message.data)
+            session.heard_ms = time() * 1000
+            venue.dialect.receive(session, message.data)
+
+    # --- what tests and operators ask
+
+    def _health(self, _request: web.BaseRequest) -> web.Response:
+        sessions = {name: len(venue.sessions) for name, venue in self.venues.items()}
+        return _json({"status": "ok", "sessions": sessions})
+
+    def _truth(self, request: web.BaseRequest) -> web.Response:
+        """`?after=LINE&venue=NAME`: {"next": last line's number, "lines": [...]}."""
+        after = int(request.query.get("after", "0"))
+        last, lines = self.truth.after(after, request.query.get("venue"))
+        body = f'{{"next":{last},"lines":[{",".join(lines)}]}}'
+        return web.Response(text=body, content_type=JSON)
+
+    def _subscriptions(self, _request: web.BaseRequest) -> web.Response:
+        return _json({name: venue.subscriptions() for name, venue in self.venues.items()})
+
+    def _book(self, request: web.BaseRequest) -> web.Response:
+        """`?venue=NAME&id=MARKET&levels=N`: the whole truth about a book, sizes in base."""
+        venue = self.venues.get(request.query.get("venue", ""))
+        market = venue.market(request.query.get("id", "")) if venue else None
+        if market is None:
+            return web.Response(status=404, text="no such market")
+        view = market.book.view(int(request.query.get("levels", "20")))
+        sides: dict[str, list[tuple[str, str]]] = {"bids": [], "asks": []}
+        for key, size in view.items():
+            level = (market.price_text(abs(key)), market.base_text(size))
+            sides["bids" if key > 0 else "asks"].append(level)
+        return _json({"update_id": market.book.update_id, **sides})
+
+
+def _json(value: object) -> web.Response:
+    return web.Response(body=orjson.dumps(value), content_type=JSON)

@@ -1,0 +1,112 @@
+"""The simulated markets as data: which symbols exist where, at what price, tick and size unit."""
+
+from dataclasses import dataclass
+from decimal import Decimal
+
+VENUES = ("binance", "bybit", "bitget", "htx", "gate")
+
+
+@dataclass(frozen=True, slots=True)
+class Listing:
+    """A base currency as all venues list it against USDT.
+
+    `price` (USDT) is where its walk starts and what it reverts to; `tick` is the price step; `step`
+    the size step in base currency of venues that trade base currency; the two contract sizes
+    (base currency a contract) belong to the venues that count sizes in contracts.
+    """
+
+    base: str
+    price: str
+    tick: str
+    step: str
+    htx_contract: str
+    gate_contract: str
+
+
+LISTINGS = (
+    Listing("BTC", "64000", "0.1", "0.001", "0.001", "0.0001"),
+    Listing("ETH", "3200", "0.01", "0.001", "0.01", "0.01"),
+    Listing("SOL", "150", "0.01", "0.1", "1", "1"),
+    Listing("DOGE", "0.12", "0.00001", "1", "100", "10"),
+    Listing("XRP", "0.52", "0.0001", "0.1", "10", "10"),
+    Listing("ADA", "0.38", "0.00001", "1", "10", "10"),
+    Listing("AVAX", "27", "0.001", "1", "1", "1"),
+    Listing("LINK", "14", "0.001", "0.01", "0.1", "1"),
+    Listing("LTC", "72", "0.01", "0.001", "0.1", "0.1"),
+    Listing("BCH", "350", "0.01", "0.001", "0.01", "0.01"),
+    Listing("DOT", "6.1", "0.001", "0.1", "1", "1"),
+    Listing("TRX", "0.13", "0.00001", "1", "100", "100"),
+    Listing("ATOM", "7.4", "0.001", "0.01", "1", "1"),
+    Listing("UNI", "9.2", "0.001", "1", "1", "1"),
+    Listing("FIL", "5.3", "0.001", "0.1", "0.1", "0.01"),
+    Listing("APT", "8.4", "0.001", "0.1", "0.1", "0.1"),
+    Listing("ARB", "0.82", "0.0001", "0.1", "10", "1"),
+    Listing("OP", "1.85", "0.0001", "0.1", "1", "1"),
+    Listing("SUI", "1.1", "0.0001", "0.1", "1", "1"),
+    Listing("NEAR", "5.2", "0.001", "1", "1", "1"),
+    Listing("INJ", "24", "0.001", "0.1", "0.1", "1"),
+    Listing("SEI", "0.41", "0.00001", "1", "10", "10"),
+    Listing("TIA", "7.7", "0.001", "1", "1", "1"),
+    Listing("AAVE", "92", "0.01", "0.1", "0.01", "0.01"),
+    Listing("ETC", "23", "0.001", "0.01", "1", "0.1"),
+    Listing("XLM", "0.098", "0.00001", "1", "10", "10"),
+    Listing("ICP", "9.1", "0.001", "1", "0.1", "0.1"),
+    Listing("ALGO", "0.15", "0.00001", "0.1", "10", "10"),
+    Listing("1000PEPE", "0.0109", "0.000001", "1", "1000", "100"),
+    Listing("币安人生", "0.21", "0.00001", "1", "10", "10"),
+)
+
+NOT_LISTED = {"htx": {"SOL"}, "bitget": {"ALGO"}, "gate": {"ICP"}}
+
+SEPARATOR = {"htx": "-", "gate": "_"}
+
+
+@dataclass(frozen=True, slots=True)
+class Instrument:
+    """One perpetual contract of one venue: its names and its grid.
+
+    Prices are counted in ticks and sizes in units everywhere inside the model; a unit is the size
+    step, or one contract where the venue counts contracts.
+    """
+
+    venue: str
+    base: str
+    id: str
+    symbol: str
+    start_ticks: int
+    tick: Decimal
+    unit: Decimal
+    funding_hours: int
+
+    @property
+    def price_places(self) -> int:
+        return max(0, -int(self.tick.as_tuple().exponent))
+
+    @property
+    def size_places(self) -> int:
+        return max(0, -int(self.unit.as_tuple().exponent))
+
+
+def instruments(venue: str, count: int | None = None) -> list[Instrument]:
+    """What `venue` lists, of the first `count` base currencies."""
+    missing = NOT_LISTED.get(venue, set())
+    return [
+        _instrument(venue, index, listing)
+        for index, listing in enumerate(LISTINGS[:count])
+        if listing.base not in missing
+    ]
+
+
+def _instrument(venue: str, index: int, listing: Listing) -> Instrument:
+    units = {"htx": listing.htx_contract, "gate": listing.gate_contract}
+    tick = Decimal(listing.tick)
+    return Instrument(
+        venue=venue,
+        base=listing.base,
+        id=f"{listing.base}{SEPARATOR.get(venue, '')}USDT",
+        symbol=f"{listing.base}/USDT:USDT",
+        start_ticks=int(Decimal(listing.price) / tick),
+        tick=tick,
+        unit=Decimal(units.get(venue, listing.step)),
+        funding_hours=4 if index % 5 == 4 else 8,
+    )

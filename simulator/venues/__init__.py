@@ -1,0 +1,12 @@
+"""The venues' dialects, by the name below which each is served."""
+
+from simulator.dialect import Dialect
+from simulator.venues.binance import Binance
+from simulator.venues.bitget import Bitget
+from simulator.venues.bybit import Bybit
+from simulator.venues.gate import Gate
+from simulator.venues.htx import Htx
+
+DIALECTS: dict[str, type[Dialect]] = {
+    dialect.name: dialect for dialect in (Binance, Bybit, Bitget, Htx, Gate)
+}
