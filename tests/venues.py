@@ -13,7 +13,7 @@ from typing import Any
 import aiohttp
 import orjson
 
-_TRADE_ID_FIELDS = {"binance": "a", "bybit": "i", "bitget": "tradeId", "htx": "id", "gate": "id"}
+TRADE_ID_FIELDS = {"binance": "a", "bybit": "i", "bitget": "tradeId", "htx": "id", "gate": "id"}
 VENUES = ("binance", "bybit", "bitget", "htx", "gate")
 
 
@@ -50,7 +50,7 @@ class Simulator:
         sent: dict[str, set[str]] = {}
         for event in self.events(venue):
             if event["event"] == "sent" and "rade" in event["channel"]:
-                ids = event["ids"][_TRADE_ID_FIELDS[venue]]
+                ids = event["ids"][TRADE_ID_FIELDS[venue]]
                 sent.setdefault(event["symbol"], set()).update(map(str, ids))
         return sent
 

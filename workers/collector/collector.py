@@ -19,7 +19,7 @@ from workers.collector.books import INTERVAL_S, BookTops
 from workers.collector.bulk import BulkCycle
 from workers.collector.catalogue import CATALOGUE
 from workers.collector.client import VenueClient
-from workers.collector.cycle import TICK_S, Cycle
+from workers.collector.cycle import TICK_S, WARM_UP_S, Cycle
 from workers.collector.desired import DesiredSymbols
 from workers.collector.grid import Grid
 from workers.collector.intake import Intake
@@ -97,9 +97,19 @@ class Collector:
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(self._follow_desired())
             tasks.create_task(self.bulk.run())
-            tasks.create_task(every(TICK_S, self.cycle.serve, self.clock))
+            tasks.create_task(self._serve_cycles())
             tasks.create_task(every(INTERVAL_S, self.books.publish, self.clock))
             tasks.create_task(self._refresh_markets())
+
+    async def _serve_cycles(self) -> None:
+        """Starts with the first connection: a fleet starts as a whole, its broker last of all.
+
+        One that stays away longer is no reason to wait; what it misses is counted.
+        """
+        deadline = self.clock.monotonic() + WARM_UP_S
+        while not self.outbox.connected and self.clock.monotonic() < deadline:
+            await self.clock.sleep(TICK_S)
+        await every(TICK_S, self.cycle.serve, self.clock)
 
     async def _load_markets(self) -> None:
         """Until it works: a venue that is down at our start is no reason to end."""

@@ -9,8 +9,8 @@ from shared.broker import Broker, publish
 from shared.status import HEARTBEAT_S, MAX_HEARTBEAT_BYTES, Heartbeat, MarketList
 from shared.topology import STATUS, heartbeat_key, markets_key
 
-#: The list of markets is repeated this often, for a coordinator that came later.
-_MARKETS_S = 30.0
+#: The list of markets (about 10 kB) is repeated this often, for a coordinator that came later.
+_MARKETS_S = 5.0
 
 
 class StatusTeller:
@@ -53,11 +53,11 @@ class StatusTeller:
 
     async def _tell_markets(self, channel: AbstractChannel) -> None:
         while True:
+            self._markets_due.clear()
             markets = self._markets()
             if markets.symbols:
                 key = markets_key(markets.exchange, markets.worker)
                 await publish(channel, STATUS, key, markets.model_dump_json().encode())
-            self._markets_due.clear()
             try:
                 await asyncio.wait_for(self._markets_due.wait(), _MARKETS_S)
             except TimeoutError:
