@@ -17,11 +17,16 @@ from simulator.server import Server, Settings
 from simulator.truth import Truth
 
 
-def main() -> None:
-    if sys.argv[1:2] == ["replay"]:
-        asyncio.run(replay(parse_replay(sys.argv[2:])))
-    else:
-        asyncio.run(serve(parse(sys.argv[1:])))
+def main() -> int:
+    try:
+        if sys.argv[1:2] == ["replay"]:
+            asyncio.run(replay(parse_replay(sys.argv[2:])))
+        else:
+            asyncio.run(serve(parse(sys.argv[1:])))
+    except OSError as error:  # no such capture, not gzip, a port that is taken
+        sys.stderr.write(f"simulator: {error}\n")
+        return 1
+    return 0
 
 
 def parse(arguments: list[str]) -> Settings:
@@ -89,4 +94,4 @@ def announce(host: str, port: int, what: str) -> None:
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

@@ -1,0 +1,43 @@
+# `make demo` and `make test` need nothing but Python 3.11 and this clone; `make help` lists the rest.
+.DEFAULT_GOAL := help
+.PHONY: help demo run test check verify bench clean
+
+PYTHON_IN_VENV := .venv/bin/python
+# A config without a broker means a private one, which needs RabbitMQ's server.
+RUN_NEEDS_BROKER = $(if $(AMQP_URL),,$(shell grep -qs '"rabbitmq"' config.json || echo --broker))
+
+help: ## what there is to make
+	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 18
+
+demo: ## the whole fleet on simulated venues, until Ctrl-C; or for SECONDS=60, with a verdict
+	@scripts/bootstrap.sh --broker
+	@exec .venv/bin/fleet demo $(if $(SECONDS),--seconds $(SECONDS))
+
+run: ## the live venues of config.json, until Ctrl-C
+	@scripts/bootstrap.sh $(RUN_NEEDS_BROKER)
+	@exec .venv/bin/fleet up --foreground
+
+test: ## the whole suite, against real brokers
+	@scripts/bootstrap.sh --dev --broker
+	@exec $(PYTHON_IN_VENV) -m pytest
+
+check: ## format, lint, types and unit tests: seconds
+	@scripts/bootstrap.sh --dev
+	@.venv/bin/ruff format --check --quiet .
+	@.venv/bin/ruff check --quiet .
+	@.venv/bin/mypy
+	@exec $(PYTHON_IN_VENV) -m pytest -q tests/unit
+
+verify: ## the suite with its long tests: minutes
+	@scripts/bootstrap.sh --dev --broker
+	@exec $(PYTHON_IN_VENV) -m pytest -m ""
+
+bench: ## how fast the publisher is on this machine
+	@scripts/bootstrap.sh --dev --broker
+	@exec $(PYTHON_IN_VENV) scripts/bench_publisher.py
+
+clean: ## remove what the other targets made; not config.json, not keys
+	@if [ -e .fleet/endpoints.json ]; then echo "a fleet seems to run here: fleet down, or Ctrl-C" >&2; exit 1; fi
+	@rm -rf .venv .mypy_cache .pytest_cache .ruff_cache .hypothesis dist
+	@find .fleet logs -mindepth 1 -maxdepth 1 ! -name .gitkeep -exec rm -rf {} +
+	@find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -1,0 +1,177 @@
+"""The command line of the fleet: `fleet`. Each command's work is in the file of its name, imported
+when it is called: `fleet --help` is quick."""
+
+import logging
+import os
+import sys
+from enum import StrEnum
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from cli.exits import CommandFailed, Exit
+
+if TYPE_CHECKING:
+    from cli.place import Place
+
+app = typer.Typer(
+    name="fleet",
+    help="A fleet of processes that collects crypto-futures data and delivers it over RabbitMQ.",
+    epilog="Exit codes: 0 ok, 1 failed, 2 usage, 3 degraded, 4 unreachable, 78 configuration.",
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+)
+
+Json = Annotated[bool, typer.Option("--json", help="As JSON.")]
+
+
+class SymbolAction(StrEnum):
+    LIST = "list"
+    ADD = "add"
+    REMOVE = "remove"
+    SET = "set"
+
+
+@app.command()
+def demo(
+    seconds: Annotated[
+        float | None,
+        typer.Option(min=1, help="End so long after all venues deliver, with a verdict."),
+    ] = None,
+) -> None:
+    """A whole fleet on simulated venues, until Ctrl-C."""
+    from cli.demo import run_demo
+
+    raise typer.Exit(run_demo(_place(), seconds))
+
+
+@app.command()
+def up(
+    foreground: Annotated[
+        bool, typer.Option("--foreground", help="Stay, and stop the fleet on Ctrl-C.")
+    ] = False,
+) -> None:
+    """Start the fleet of config.json on this host.
+
+    Where neither AMQP_URL nor config.json names a broker, a private one runs with it.
+    """
+    from cli.up import run_up
+
+    raise typer.Exit(run_up(_place(), foreground))
+
+
+@app.command()
+def down() -> None:
+    """Stop the fleet that runs in this clone."""
+    from cli.up import run_down
+
+    raise typer.Exit(run_down(_place()))
+
+
+@app.command()
+def status(as_json: Json = False) -> None:
+    """The programs of this host, and the heartbeats of all."""
+    from cli.status import run_status
+
+    raise typer.Exit(run_status(_place(), as_json))
+
+
+@app.command()
+def symbols(
+    action: Annotated[SymbolAction, typer.Argument()] = SymbolAction.LIST,
+    names: Annotated[
+        list[str] | None, typer.Argument(help="BTC, BTCUSDT, BTC/USDT or BTC/USDT:USDT.")
+    ] = None,
+    exchange: Annotated[
+        str | None, typer.Option(help="Of this exchange alone, instead of all.")
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Which symbols are collected: list, add, remove, set."""
+    from cli.control import run_symbols
+
+    if bool(names) == (action is SymbolAction.LIST):
+        raise typer.BadParameter(f"{action.value} takes {'no' if names else 'at least one'} symbol")
+    raise typer.Exit(run_symbols(_place(), action.value, names or [], exchange, as_json))
+
+
+@app.command()
+def control(
+    command: Annotated[str, typer.Argument(help="A command's name, or the whole command as JSON.")],
+    timeout: Annotated[float, typer.Option(min=0.1, help="Seconds to wait for the answer.")] = 10.0,
+) -> None:
+    """Send any command to the control queue; its answer as JSON."""
+    from cli.control import run_control
+
+    raise typer.Exit(run_control(_place(), command, timeout))
+
+
+@app.command()
+def tail(
+    pattern: Annotated[str, typer.Argument(help="A binding key: trades.binance.*, #.")] = "#",
+    count: Annotated[int | None, typer.Option(min=1, help="End after so many.")] = None,
+    exchange: Annotated[
+        str | None, typer.Option(help="The AMQP exchange, where the pattern does not tell.")
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Messages as they come, one a line."""
+    from cli.tail import run_tail
+
+    raise typer.Exit(run_tail(_place(), pattern, count, exchange, as_json))
+
+
+@app.command()
+def doctor(as_json: Json = False) -> None:
+    """Whether this machine can run a fleet, and if not why."""
+    from cli.doctor import run_doctor
+
+    raise typer.Exit(run_doctor(_place(), as_json))
+
+
+@app.command(
+    context_settings={"ignore_unknown_options": True, "allow_extra_args": True},
+)
+def replay(
+    context: typer.Context,
+    directory: Annotated[str, typer.Argument(help="Where the captures are.")],
+) -> None:
+    """Serve a captured market again.
+
+    Options go to the simulator: --capture NAME, --port PORT, --speed FACTOR.
+    """
+    from cli.replay import run_replay
+
+    run_replay(directory, context.args)
+
+
+def main() -> None:
+    """Run one command; errors of the environment are one line on stderr, and an exit code."""
+    from shared.errors import CryptoCollectorException
+
+    # Services log; a command says what it has to say itself.
+    logging.basicConfig(handlers=[logging.NullHandler()])
+    try:
+        app()
+    except CommandFailed as error:
+        _end(str(error), error.code)
+    except CryptoCollectorException as error:
+        _end(str(error), Exit.FAILED)
+    except BrokenPipeError:  # the reader of our output, `head` perhaps, has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(Exit.OK)
+    except OSError as error:
+        _end(str(error), Exit.FAILED)
+
+
+def _place() -> "Place":
+    from cli.place import Place
+
+    return Place.here()
+
+
+def _end(message: str, code: Exit) -> None:
+    sys.stderr.write(f"fleet: {message}\n")
+    sys.exit(code)

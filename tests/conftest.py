@@ -1,0 +1,86 @@
+"""Fixtures that all tests share: real brokers, and a deadline for each test."""
+
+import os
+import signal
+from collections.abc import Generator, Iterator
+from types import FrameType
+
+import pytest
+
+from cli.broker_node import Node
+from shared.errors import BrokerError, ConfigurationError
+from tests.brokers import SessionBroker, Vhosts, private_node, session_broker
+
+#: A test which takes longer hangs. `@pytest.mark.deadline(seconds)` states another.
+DEADLINE_S = 120
+
+
+@pytest.fixture(scope="session")
+def the_broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SessionBroker]:
+    """The broker of this run; without one the test is skipped, in CI it fails."""
+    try:
+        with session_broker(tmp_path_factory.mktemp("broker")) as broker:
+            yield broker
+    except (BrokerError, ConfigurationError) as error:
+        _missing(str(error))
+
+
+@pytest.fixture(scope="session")
+def amqp_url(the_broker: SessionBroker) -> str:
+    """A broker that all tests share: bring names of your own, or take `broker_url`."""
+    return the_broker.url
+
+
+@pytest.fixture
+def broker_url(the_broker: SessionBroker) -> Iterator[str]:
+    """A vhost of the shared broker for this test alone: the topology can be declared in it."""
+    vhosts = the_broker.vhosts
+    if vhosts is None:
+        pytest.skip("AMQP_URL names a foreign broker, where tests make no vhosts")
+    name = vhosts.take()
+    yield vhosts.url(name)
+    vhosts.give_back(name)
+
+
+@pytest.fixture(scope="module")
+def module_node(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Node, Vhosts]]:
+    try:
+        with private_node(tmp_path_factory.mktemp("node")) as node:
+            yield node, Vhosts(node.ctl, node.amqp_url)
+    except (BrokerError, ConfigurationError) as error:
+        _missing(str(error))
+
+
+@pytest.fixture
+def broker_node(module_node: tuple[Node, Vhosts]) -> Iterator[Node]:
+    """A node that the test may stop, kill and freeze, with a fresh vhost in its `amqp_url`."""
+    node, vhosts = module_node
+    if not node.running:
+        node.start()
+    node.vhost = vhosts.take()
+    yield node
+    node.thaw()
+    vhosts.give_back(node.vhost)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_call(item: pytest.Item) -> Generator[None, object, object]:
+    marker = item.get_closest_marker("deadline")
+    seconds = marker.args[0] if marker else DEADLINE_S
+
+    def expire(_number: int, _frame: FrameType | None) -> None:
+        pytest.fail(f"not finished after {seconds} s")
+
+    before = signal.signal(signal.SIGALRM, expire)
+    signal.setitimer(signal.ITIMER_REAL, seconds)
+    try:
+        return (yield)
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
+
+
+def _missing(reason: str) -> None:
+    if os.environ.get("CI"):
+        pytest.fail(f"no broker to test against: {reason}")
+    pytest.skip(f"no broker to test against: {reason}")
