@@ -21,6 +21,7 @@ from yarl import URL
 from shared.config import Settings
 from shared.errors import BrokerError, ConfigurationError
 from shared.retry import Backoff
+from shared.tasks import ended
 from shared.topology import Exchange, Queue, Topology, topology
 
 #: What a lost or refused connection looks like, in both client libraries.
@@ -48,7 +49,7 @@ class Episode:
 
     def __init__(self, what: str) -> None:
         self._what = what
-        self._backoff = Backoff(0.2, 5.0)
+        self._backoff = Backoff(0.2, 2.0)
         self._on = False
 
     def failed(self, reason: str) -> None:
@@ -84,6 +85,7 @@ class Broker:
         self.name = name
         self.topology = topology
         self.declares = declares
+        self.declared = asyncio.Event()  # the topology was there at least once
         self._ever_connected = False
 
     @classmethod
@@ -123,6 +125,7 @@ class Broker:
                     await self._exchange(channel, exchange)
                 for queue in self.topology.queues:
                     await self._queue(channel, queue)
+            self.declared.set()
         except CONNECTION_ERRORS as error:
             raise BrokerError(f"the topology can not be declared: {_reason(error)}") from error
 
@@ -137,8 +140,11 @@ class Broker:
                 connection = await self.connect(purpose)
                 with episode.over_after(_ALIVE_S):
                     await _attended(connection, session)
-            except CONNECTION_ERRORS as error:
+            except Exception as error:
+                if not is_connection_error(error):
+                    raise
                 episode.failed(_reason(error))
+            _heed_cancellation()
             await asyncio.sleep(episode.pause_s())
 
     async def _translated(self, opening: Awaitable[Any]) -> Any:
@@ -198,18 +204,32 @@ async def publish(channel: AbstractChannel, exchange: str, key: str, body: bytes
     await target.publish(message, key, mandatory=False, timeout=PUBLISH_TIMEOUT_S)
 
 
+def is_connection_error(error: BaseException) -> bool:
+    """Whether a connection or channel was lost or refused. aiormq also ends what waits on a dying
+    connection with a bare `Exception`."""
+    return isinstance(error, CONNECTION_ERRORS) or type(error) is Exception
+
+
+def _heed_cancellation() -> None:
+    """End this task if that was asked of it: `asyncio.wait_for`, ours and the client library's,
+    swallows a cancellation which comes as its work ends (fixed in Python 3.12)."""
+    task = asyncio.current_task()
+    if task is not None and task.cancelling():
+        raise asyncio.CancelledError
+
+
 async def _attended(connection: AbstractConnection, session: Session) -> None:
     """The session until it ends or its connection does; both are gone afterwards."""
     closing = connection.transport.connection.closing  # type: ignore[union-attr]
     work = asyncio.ensure_future(session(connection))
     try:
+        _heed_cancellation()
         await asyncio.wait({work, closing}, return_when=asyncio.FIRST_COMPLETED)
-        if not work.done():
+        if not work.done() or work.cancelled():
             raise BrokerError("the connection was lost")
         await work
     finally:
-        work.cancel()
-        await asyncio.gather(work, return_exceptions=True)
+        await ended(work)
         await _closed(connection)
 
 

@@ -93,6 +93,7 @@ def _timed_out(command: dict[str, Any], timeout_s: float) -> dict[str, Any]:
 
 async def _closed(connection: AbstractConnection) -> None:
     try:
-        await asyncio.wait_for(connection.close(), _CLOSE_TIMEOUT_S)
+        async with asyncio.timeout(_CLOSE_TIMEOUT_S):
+            await connection.close()
     except CONNECTION_ERRORS:
         return

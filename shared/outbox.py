@@ -54,6 +54,7 @@ class Outbox:
         batches: bool = True,
     ) -> None:
         self.ledger = Ledger()
+        self._broker = broker
         self._data_exchange = broker.topology.exchanges[0].name
         self._origin = origin
         self._sequences = sequences
@@ -91,7 +92,12 @@ class Outbox:
             self._filled.set()
 
     async def run(self) -> None:
-        """Publish, for ever. Raises ConfigurationError for refused credentials."""
+        """Publish, for ever, once somebody has declared the topology on this Broker.
+
+        Raises ConfigurationError for refused credentials.
+        """
+        # Publishing to an exchange that is not there yet would cost the connection.
+        await self._broker.declared.wait()
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(self._lossless.run())
             tasks.create_task(self._latest.run())

@@ -15,6 +15,7 @@ from shared.clock import Clock
 from shared.config import Settings, load_settings
 from shared.errors import ConfigurationError
 from shared.logs import configure_logging
+from shared.tasks import ended
 
 EXIT_OK = 0
 EXIT_FAILED = 1
@@ -92,9 +93,7 @@ async def running(stop: Stop, *work: Coroutine[Any, Any, None]) -> AsyncIterator
     try:
         yield
     finally:
-        for task in tasks:
-            task.cancel()
-        await asyncio.wait(tasks)
+        await ended(*tasks)
     for task in tasks:
         if not task.cancelled() and (error := task.exception()):
             raise error

@@ -193,17 +193,10 @@ _names = st.sampled_from(["add_symbol", "remove_symbol", "set_symbols", "get_sym
 @given(
     st.fixed_dictionaries(
         {"command": _names},
-        optional={
-            field: _json
-            for field in (
-                "symbol",
-                "symbols",
-                "timestamp",
-                "exchange",
-                "expected_revision",
-                "correlation_id",
-            )
-        },
+        optional=dict.fromkeys(
+            ("symbol", "symbols", "timestamp", "exchange", "expected_revision", "correlation_id"),
+            _json,
+        ),
     )
 )
 def test_no_field_brings_it_down(content: dict[str, Any]) -> None:

@@ -1,0 +1,42 @@
+"""`python -m coordinator [restore|reset]`: the registry of the fleet and its control queue."""
+
+import argparse
+import sys
+
+from coordinator.coordinator import PROGRAM, Coordinator
+from coordinator.recovery import reset, restore
+from shared.clock import SystemClock
+from shared.config import Settings
+from shared.errors import BrokerError
+from shared.service import Main, Stop, run
+
+
+async def _coordinate(settings: Settings, stop: Stop) -> None:
+    await Coordinator(settings, SystemClock()).run(stop)
+
+
+async def _restore(settings: Settings, _: Stop) -> None:
+    try:
+        await restore(settings, PROGRAM, SystemClock())
+    except BrokerError as error:
+        raise ConnectionError(f"not restored: {error}") from error
+
+
+async def _reset(settings: Settings, _: Stop) -> None:
+    reset(settings, PROGRAM)
+
+
+_ACTIONS: dict[str, Main] = {"run": _coordinate, "restore": _restore, "reset": _reset}
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(prog="python -m coordinator", description=__doc__)
+    help_text = "restore: registry from the mirror; reset: forget the mirror"
+    parser.add_argument("action", nargs="?", default="run", choices=_ACTIONS, help=help_text)
+    action: str = parser.parse_args().action
+    program = PROGRAM if action == "run" else f"{PROGRAM}-{action}"
+    return run(program, _ACTIONS[action])
+
+
+if __name__ == "__main__":
+    sys.exit(main())
