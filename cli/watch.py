@@ -27,7 +27,7 @@ async def watch(
 
     async def session(connection: AbstractConnection) -> None:
         channel = await connection.channel()
-        await broker.declare(channel)
+        await broker.declare(channel, queues=False)
         queue = await own_queue(channel, "client", f"{broker.name}-{os.getpid()}", bindings)
         async with queue.iterator(no_ack=True) as messages:
             async for message in messages:

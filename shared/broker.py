@@ -114,16 +114,20 @@ class Broker:
         """The same, one layer lower, for the publisher that writes its own frames."""
         connection = aiormq.Connection(self._url)
         opening = connection.connect(client_properties=self._properties(purpose))
-        await self._translated(asyncio.wait_for(opening, CONNECT_TIMEOUT_S))
+        async with asyncio.timeout(CONNECT_TIMEOUT_S):
+            await self._translated(opening)
         return connection
 
-    async def declare(self, channel: AbstractChannel) -> None:
-        """Declare the topology, or in `assert` mode check that it is there. Raises BrokerError."""
+    async def declare(self, channel: AbstractChannel, *, queues: bool = True) -> None:
+        """Declare the topology, or in `assert` mode check that it is there. Raises BrokerError.
+
+        Who reads none of the shared queues leaves them out: the trouble of one is not his.
+        """
         try:
             async with asyncio.timeout(_DECLARE_TIMEOUT_S):
                 for exchange in self.topology.exchanges:
                     await self._exchange(channel, exchange)
-                for queue in self.topology.queues:
+                for queue in self.topology.queues if queues else ():
                     await self._queue(channel, queue)
             self.declared.set()
         except CONNECTION_ERRORS as error:
@@ -235,7 +239,8 @@ async def _attended(connection: AbstractConnection, session: Session) -> None:
 
 async def _closed(connection: AbstractConnection) -> None:
     try:
-        await asyncio.wait_for(connection.close(), 2)
+        async with asyncio.timeout(2):
+            await connection.close()
     except CONNECTION_ERRORS:
         log.debug("A connection was gone before it could be closed")
 

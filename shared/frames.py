@@ -195,6 +195,7 @@ class FramePublisher:
 
 async def _closed(connection: aiormq.abc.AbstractConnection) -> None:
     try:
-        await asyncio.wait_for(connection.close(), 2)
+        async with asyncio.timeout(2):
+            await connection.close()
     except CONNECTION_ERRORS:
         log.debug("A connection was gone before it could be closed")

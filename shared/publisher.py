@@ -141,7 +141,8 @@ class Backlog:
 
     async def settled(self, deadline_s: float) -> bool:
         try:
-            await asyncio.wait_for(self._idle.wait(), deadline_s)
+            async with asyncio.timeout(deadline_s):
+                await self._idle.wait()
         except TimeoutError:
             return False
         return True

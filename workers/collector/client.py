@@ -50,7 +50,8 @@ class VenueClient:
     async def load_markets(self) -> None:
         """Learn what the venue lists; what it listed before is replaced. Raises ExchangeError."""
         with venue_errors():
-            await asyncio.wait_for(self._ccxt.load_markets(True), 6 * _REST_DEADLINE_S)
+            async with asyncio.timeout(6 * _REST_DEADLINE_S):
+                await self._ccxt.load_markets(True)
         listed = [market for market in self._ccxt.markets.values() if _collected(market)]
         markets = [Market(m["symbol"], m["id"], float(m["contractSize"])) for m in listed]
         self.markets = {market.symbol: market for market in markets}
@@ -65,8 +66,8 @@ class VenueClient:
     async def unwatch(self, kind: StreamKind, symbol: str) -> None:
         """Tell the venue to stop; cancel the watch before. Raises ExchangeError."""
         with venue_errors():
-            unwatching = self._call(self._venue.streams[kind].unwatch, symbol)
-            await asyncio.wait_for(unwatching, _UNWATCH_TIMEOUT_S)
+            async with asyncio.timeout(_UNWATCH_TIMEOUT_S):
+                await self._call(self._venue.streams[kind].unwatch, symbol)
 
     def forget_book(self, symbol: str) -> None:
         """The next snapshot starts a new book."""
@@ -77,8 +78,8 @@ class VenueClient:
         arguments = [symbol] if bulk.per_symbol else []
         REQUEST_CLASS.set(bulk.request_class)
         with venue_errors():
-            fetching = getattr(self._ccxt, bulk.method)(*arguments, **bulk.arguments)
-            answer = await asyncio.wait_for(fetching, _REST_DEADLINE_S)
+            async with asyncio.timeout(_REST_DEADLINE_S):
+                answer = await getattr(self._ccxt, bulk.method)(*arguments, **bulk.arguments)
             return list(READERS[bulk.reader](answer, symbol, self._clock.now_ms()))
 
     async def close(self) -> None:

@@ -38,7 +38,7 @@ class DesiredSymbols:
 
         async def session(connection: AbstractConnection) -> None:
             channel = await connection.channel()
-            await broker.declare(channel)
+            await broker.declare(channel, queues=False)
             queue = await own_queue(channel, "collector", worker, [(SYMBOLS, "")])
             async with queue.iterator(no_ack=True) as messages:
                 async for message in messages:

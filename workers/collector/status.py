@@ -36,7 +36,7 @@ class StatusTeller:
 
     async def _session(self, connection: AbstractConnection) -> None:
         channel = await connection.channel()
-        await self._broker.declare(channel)
+        await self._broker.declare(channel, queues=False)
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(self._tell_heartbeats(channel))
             tasks.create_task(self._tell_markets(await connection.channel()))
@@ -59,6 +59,7 @@ class StatusTeller:
                 key = markets_key(markets.exchange, markets.worker)
                 await publish(channel, STATUS, key, markets.model_dump_json().encode())
             try:
-                await asyncio.wait_for(self._markets_due.wait(), _MARKETS_S)
+                async with asyncio.timeout(_MARKETS_S):
+                    await self._markets_due.wait()
             except TimeoutError:
                 continue
