@@ -148,7 +148,7 @@ class Broker:
                 if not is_connection_error(error):
                     raise
                 episode.failed(_reason(error))
-            _heed_cancellation()
+            heed_cancellation()
             await asyncio.sleep(episode.pause_s())
 
     async def _translated(self, opening: Awaitable[Any]) -> Any:
@@ -210,11 +210,13 @@ async def publish(channel: AbstractChannel, exchange: str, key: str, body: bytes
 
 def is_connection_error(error: BaseException) -> bool:
     """Whether a connection or channel was lost or refused. aiormq also ends what waits on a dying
-    connection with a bare `Exception`."""
+    connection with a bare `Exception`, and task groups wrap what their children raise."""
+    if isinstance(error, BaseExceptionGroup):
+        return all(is_connection_error(cause) for cause in error.exceptions)
     return isinstance(error, CONNECTION_ERRORS) or type(error) is Exception
 
 
-def _heed_cancellation() -> None:
+def heed_cancellation() -> None:
     """End this task if that was asked of it: `asyncio.wait_for`, ours and the client library's,
     swallows a cancellation which comes as its work ends (fixed in Python 3.12)."""
     task = asyncio.current_task()
@@ -227,7 +229,7 @@ async def _attended(connection: AbstractConnection, session: Session) -> None:
     closing = connection.transport.connection.closing  # type: ignore[union-attr]
     work = asyncio.ensure_future(session(connection))
     try:
-        _heed_cancellation()
+        heed_cancellation()
         await asyncio.wait({work, closing}, return_when=asyncio.FIRST_COMPLETED)
         if not work.done() or work.cancelled():
             raise BrokerError("the connection was lost")
@@ -251,4 +253,6 @@ def _with_defaults(url: URL) -> dict[str, str]:
 
 
 def _reason(error: BaseException) -> str:
+    while isinstance(error, BaseExceptionGroup):
+        error = error.exceptions[0]
     return (str(error) or type(error).__name__).splitlines()[0]

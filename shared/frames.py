@@ -13,13 +13,21 @@ import asyncio
 import logging
 import struct
 from datetime import UTC, datetime
+from functools import partial
 
 import aiormq
 from aiormq.abc import ChannelFrame
 from pamqp import commands, frame, header
 
-from shared.broker import CONNECTION_ERRORS, Broker, Episode
+from shared.broker import (
+    CONNECT_TIMEOUT_S,
+    Broker,
+    Episode,
+    heed_cancellation,
+    is_connection_error,
+)
 from shared.publisher import ENCODE_ERRORS, Backlog, Bounds, Publication, Settled
+from shared.tasks import ended
 
 #: Messages encoded in one go; the event loop gets its turn in between.
 _BURST = 50
@@ -50,6 +58,7 @@ class FramePublisher:
         self._unconfirmed: dict[int, Publication] = {}  # by delivery tag, in order of tags
         self._unconfirmed_bytes = 0
         self._routes: dict[tuple[str, str], bytes] = {}
+        self._channel: aiormq.Channel | None = None
 
     def offer(self, message: Publication) -> bool:
         return self._backlog.offer(message)
@@ -68,7 +77,13 @@ class FramePublisher:
                 connection = await self._broker.connect_raw(self._purpose)
                 await self._serve(connection)
                 self._episode.failed("the connection or its channel was closed")
-            except CONNECTION_ERRORS as error:
+            except asyncio.CancelledError:
+                heed_cancellation()
+                # Not ours: aiormq cancels what waits on a connection whose heartbeat failed.
+                self._episode.failed("the connection was lost")
+            except Exception as error:
+                if not is_connection_error(error):
+                    raise
                 self._episode.failed(str(error) or type(error).__name__)
             await asyncio.sleep(self._episode.pause_s())
 
@@ -78,9 +93,12 @@ class FramePublisher:
     async def _serve(self, connection: aiormq.abc.AbstractConnection) -> None:
         """Send on this connection until it or its channel ends; what is unsettled is requeued."""
         try:
-            channel = await connection.channel(publisher_confirms=True)
+            async with asyncio.timeout(CONNECT_TIMEOUT_S):
+                channel = await connection.channel(publisher_confirms=True)
             assert isinstance(channel, aiormq.Channel)
-            channel._on_confirm_frame = self._on_confirm  # type: ignore[method-assign,assignment]
+            self._channel = channel
+            on_confirm = partial(self._on_confirm, channel)
+            channel._on_confirm_frame = on_confirm  # type: ignore[method-assign]
             self._routes.clear()
             self.connected = True
             self._backlog.work.set()
@@ -90,10 +108,10 @@ class FramePublisher:
                     ends = {writing, connection.closing, channel.closing}
                     await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
             finally:
-                writing.cancel()
-                await asyncio.gather(writing, return_exceptions=True)
+                await ended(writing)
         finally:
             self.connected = False
+            self._channel = None
             self._requeue()
             await _closed(connection)
 
@@ -155,7 +173,11 @@ class FramePublisher:
             encoded = self._routes[route] = frame.marshal(publish, channel_number)
         return encoded
 
-    async def _on_confirm(self, confirm: commands.Basic.Ack | commands.Basic.Nack) -> None:
+    async def _on_confirm(
+        self, channel: aiormq.Channel, confirm: commands.Basic.Ack | commands.Basic.Nack
+    ) -> None:
+        if channel is not self._channel:
+            return  # a late one, of a channel whose messages were requeued
         tag = confirm.delivery_tag or 0
         tags = [tag]
         if confirm.multiple:
@@ -197,5 +219,6 @@ async def _closed(connection: aiormq.abc.AbstractConnection) -> None:
     try:
         async with asyncio.timeout(2):
             await connection.close()
-    except CONNECTION_ERRORS:
-        log.debug("A connection was gone before it could be closed")
+    except Exception as error:
+        if not is_connection_error(error):
+            raise

@@ -151,8 +151,8 @@ class Outbox:
             headers=headers,
             timestamp_ms=fact.received_at,
         )
-        self._offer(publisher, message)
-        if self._batching:
+        accepted = self._offer(publisher, message)
+        if accepted and self._batching:
             self._add_row(fact, headers)
 
     def _add_row(self, fact: Fact, headers: dict[str, Any]) -> None:
@@ -179,7 +179,7 @@ class Outbox:
         self.ledger[_counted_as(message)].received += message.rows
         self._offer(self._lossless if batch.kind.lossless else self._latest, message)
 
-    def _offer(self, publisher: Publisher, message: Publication) -> None:
+    def _offer(self, publisher: Publisher, message: Publication) -> bool:
         accepted = publisher.offer(message)
         if not accepted:
             self.ledger[_counted_as(message)].dropped["overflow"] += message.rows
@@ -189,6 +189,7 @@ class Outbox:
             log.error("The queue to the broker is full: facts are dropped and counted")
         elif accepted:
             self._overflowing.discard(lossless)
+        return accepted
 
     def _on_settled(self, message: Publication, outcome: Outcome) -> None:
         counts = self.ledger[_counted_as(message)]

@@ -2,7 +2,7 @@
 
 import asyncio
 import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -39,10 +39,28 @@ class Fleet:
     """One collector in this process, and what a test needs around it."""
 
     def __init__(self, collector: Collector, broker: Broker, consumer: Consumer) -> None:
+        self.running: asyncio.Future[None]
         self.collector = collector
         self.consumer = consumer
         self._broker = broker
         self._offset = 0
+
+    async def keep(self, key: str) -> Callable[[], Awaitable[list[str]]]:
+        """A queue that survives its reader; the ids of the trades that it got, when asked."""
+        async with await self._broker.connect("keep") as connection:
+            channel = await connection.channel()
+            queue = await channel.declare_queue("kept", durable=True)
+            await queue.bind("futures_data", key)
+
+        async def read() -> list[str]:
+            ids = []
+            async with await self._broker.connect("keep") as connection:
+                queue = await (await connection.channel()).get_queue("kept")
+                while (message := await queue.get(no_ack=True, fail=False)) is not None:
+                    ids.append(orjson.loads(message.body)["id"])
+            return ids
+
+        return read
 
     async def announce(self, venue: str, symbols: list[str], exchange: str = "") -> None:
         """What a coordinator would say."""
@@ -77,10 +95,11 @@ async def collecting(
             consumer.messages.append(message)
 
         await queue.consume(take, no_ack=True)
-        running = asyncio.create_task(collector.run(stop))
+        fleet = Fleet(collector, broker, consumer)
+        fleet.running = asyncio.create_task(collector.run(stop))
         try:
-            yield Fleet(collector, broker, consumer)
+            yield fleet
         finally:
             stop.request()
-            await asyncio.wait_for(running, 15)
+            await asyncio.wait_for(fleet.running, 15)
         await asyncio.sleep(0.2)  # what was confirmed last is on its way to the consumer

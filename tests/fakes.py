@@ -1,5 +1,7 @@
 """Stand-ins for time, which tests move by hand."""
 
+import asyncio
+
 
 class FakeClock:
     """Both clocks start at a fixed moment; `sleep` moves them at once."""
@@ -17,3 +19,4 @@ class FakeClock:
     async def sleep(self, seconds: float) -> None:
         self.slept.append(seconds)
         self.elapsed_s += seconds
+        await asyncio.sleep(0)

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from cli.broker_node import Node
 from shared.messages import FuturesData, Message, Orderbook, Ticker, Trade
 from tests.collecting import Consumer, collecting
 from tests.venues import VENUES, Simulator, simulated_venues
@@ -119,3 +120,28 @@ async def test_a_restart_continues_where_it_ended(
     assert first.headers["seq"] == 1
     assert first.headers["prev_epoch"] == epoch
     assert first.headers["prev_seq"] == last
+
+
+@pytest.mark.deadline(90)
+async def test_a_frozen_broker_ends_no_collector_and_costs_no_trade(
+    simulator: Simulator, broker_node: Node, tmp_path: Path
+) -> None:
+    """Longer than a publish or a heartbeat may take."""
+    config = simulator.config(("gate",), symbols=[BTC])
+    async with collecting("gate", config, broker_node.amqp_url, tmp_path) as fleet:
+        await eventually(lambda: fleet.consumer.bodies("trades.gate.BTCUSDT"), 15)
+        first = fleet.consumer.bodies("trades.gate.BTCUSDT")[0]["id"]
+        kept = await fleet.keep("trades.gate.BTCUSDT")
+        await asyncio.to_thread(broker_node.freeze)
+        await asyncio.sleep(8)
+        await asyncio.to_thread(broker_node.thaw)
+        await eventually(lambda: fleet.collector.outbox.connected, 30, "publishing again")
+        await asyncio.sleep(2)
+        assert not fleet.running.done()
+    received = await kept()
+    sent = {i for i in simulator.trades_sent("gate")[BTC] if int(i) > int(first)}
+    assert len(sent) > 15
+    # Frames of the first and last moments may have met a queue or a socket that was not there.
+    assert len(sent - set(received)) <= 4
+    ids = sorted(map(int, set(received)))
+    assert ids == list(range(ids[0], ids[-1] + 1))

@@ -140,6 +140,22 @@ def test_grid_points_that_passed_are_skipped() -> None:
     assert grid.due(NOW_MS + 60_001) == []
 
 
+def test_a_clock_that_is_set_back_does_not_stop_the_grid() -> None:
+    grid = Grid(5000)
+    grid.set_symbols([SYMBOL], NOW_MS)
+    assert len(grid.due(NOW_MS + 5000)) == 1
+    assert grid.due(NOW_MS + 4999 - 5000) == []
+    an_hour_back = NOW_MS - 3_600_000
+    assert sum(len(grid.due(an_hour_back + n * 1000)) for n in range(60)) in (12, 13)
+
+
+def test_a_rest_body_does_not_replace_what_came_after_it_was_asked_for() -> None:
+    parts = complete()
+    parts.apply(RestUpdate(SYMBOL, bid=1.0, ask=2.0, last=3.0), NOW - 60)
+    assert parts.quote == Part((100.0, 100.5), NOW - 1, "stream")
+    assert parts.last == Part(100.2, NOW - 2, "stream")
+
+
 def test_a_rest_body_replaces_what_it_says_and_nothing_else() -> None:
     parts = complete()
     parts.apply(RestUpdate(SYMBOL, bid=1.0, ask=2.0, mark_price=3.0), NOW)
@@ -198,6 +214,45 @@ async def test_a_ban_stops_every_request_and_a_shorter_one_does_not_lift_it() ->
     budget.ban("v", 1)
     await budget.acquire("v", 1, RequestClass.CONTROL)
     assert clock.elapsed_s == pytest.approx(70)
+
+
+async def test_nothing_starves_while_higher_classes_want_all_there_is() -> None:
+    clock = FakeClock()
+    budget = Budget({"v": Limit(per_second=10, burst=20)}, clock)
+    granted: list[RequestClass] = []
+
+    async def ask_for_ever(request_class: RequestClass) -> None:
+        while clock.elapsed_s < 300:
+            await budget.acquire("v", 5, request_class)
+            granted.append(request_class)
+
+    wanting = [ask_for_ever(c) for c in [*[RequestClass.LIVE] * 3, RequestClass.FUNDING]]
+    await asyncio.wait_for(asyncio.gather(*wanting), 20)
+    assert granted.count(RequestClass.FUNDING) >= 3
+    assert granted.count(RequestClass.LIVE) > 10 * granted.count(RequestClass.FUNDING)
+
+
+async def test_a_request_of_a_higher_class_passes_those_that_wait() -> None:
+    clock = FakeClock()
+    budget = Budget({"v": Limit(per_second=10, burst=20)}, clock)
+    order: list[str] = []
+
+    async def ask(name: str, request_class: RequestClass) -> None:
+        await budget.acquire("v", 5, request_class)
+        order.append(name)
+
+    waiting = [asyncio.create_task(ask(f"repair{n}", RequestClass.REPAIR)) for n in range(5)]
+    await asyncio.sleep(0)
+    waiting.append(asyncio.create_task(ask("live", RequestClass.LIVE)))
+    waiting[1].cancel()
+    await asyncio.wait_for(asyncio.gather(*waiting, return_exceptions=True), 10)
+    assert order.index("live") <= 1
+    assert [name for name in order if name != "live"] == [
+        "repair0",
+        "repair2",
+        "repair3",
+        "repair4",
+    ]
 
 
 async def test_a_weight_that_can_never_pass_is_an_error() -> None:

@@ -3,6 +3,7 @@
 import logging
 from typing import Any
 
+import aiohttp
 import ccxt
 import orjson
 import pytest
@@ -252,6 +253,9 @@ class Sink:
 
     def on_events(self, events: Any, received_at: int) -> None: ...
 
+    def on_bad_row(self, row: object, error: Exception) -> None:
+        self.bad.append(error)
+
     def on_bad_frame(self, frame: object, error: Exception) -> None:
         self.bad.append(error)
 
@@ -268,7 +272,7 @@ class Sink:
 )
 def test_a_frame_that_is_not_as_expected_never_leaves_the_handler(frame: Any) -> None:
     venue: Any = Binance({})
-    venue.sink = Sink()
+    venue.sink, venue.clock = Sink(), FakeClock()
     venue.handle_message(None, frame)
     assert len(venue.sink.bad) == 1
 
@@ -334,3 +338,80 @@ def test_the_keys_never_show_in_an_error_of_the_edge() -> None:
     with pytest.raises(errors.ExchangeError) as raised, venue_errors():
         raise ccxt.ExchangeError("x" * 10_000)
     assert len(str(raised.value)) < 300
+
+
+def test_a_bad_row_costs_no_other_row_of_its_frame_its_place() -> None:
+    gate: Any = Gate({})
+    gate.sink = Sink()
+    frame = FRAMES[Gate][0]
+    (good,) = frame["result"]
+    rows = [good | {"id": 1}, good | {"price": None}, good | {"id": 2}]
+    assert [event.id for event in gate.peel(frame | {"result": rows})] == ["1", "2"]
+    assert len(gate.sink.bad) == 1
+
+
+async def test_a_frame_that_can_not_be_decoded_does_not_end_the_receive_loop() -> None:
+    bybit: Any = Bybit({})
+    bybit.sink, bybit.clock = Sink(), FakeClock()
+    client = bybit.client("ws://127.0.0.1:1/")
+    text = aiohttp.WSMessage(aiohttp.WSMsgType.TEXT, '{"topic": NaN', None)
+    client.handle_message(text)
+    assert bybit.client("ws://127.0.0.1:1/") is client
+    client.handle_message(text)
+    assert len(bybit.sink.bad) == 2
+    await bybit.close()
+
+
+@pytest.mark.parametrize("venue", [Bybit, Bitget, Htx])
+def test_a_delta_without_a_book_starts_none(venue: Any) -> None:
+    exchange = venue({})
+    exchange.sink, exchange.clock = Sink(), FakeClock()
+    deltas = {
+        Bybit: {
+            "topic": "orderbook.50.BTC",
+            "type": "delta",
+            "data": {"s": "BTC", "u": 5, "b": [["1", "1"]], "a": []},
+        },
+        Bitget: {
+            "action": "update",
+            "arg": {"channel": "books", "instId": "BTC"},
+            "data": [{"bids": [["1", "1"]], "asks": [], "ts": "1"}],
+        },
+        Htx: {
+            "ch": "market.BTC.depth.size_150.high_freq",
+            "tick": {"event": "update", "version": 5, "bids": [[1, 1]], "asks": []},
+        },
+    }
+    exchange.handle_message(None, deltas[venue])
+    assert exchange.sink.bad == []
+    assert exchange.orderbooks == {}
+
+
+async def test_a_wait_that_ccxt_cancels_is_a_lost_connection_and_ours_is_a_cancellation() -> None:
+    """ccxt cancels everybody on a connection that it closes because one book failed."""
+    import asyncio
+
+    from shared.budget import Budget
+    from shared.config import VenueConfig, VenueKeys
+    from workers.collector.catalogue import StreamKind
+
+    venue, clock = CATALOGUE["gate"], FakeClock()
+    budget = Budget({"gate": venue.limit}, clock)
+    client = VenueClient(venue, VenueConfig(), VenueKeys(), budget, clock)
+    futures: list[asyncio.Future[Any]] = []
+
+    async def watch(*_: Any, **__: Any) -> Any:
+        futures.append(asyncio.get_running_loop().create_future())
+        return await futures[-1]
+
+    client._ccxt.watch_order_book = watch
+    watching = asyncio.create_task(client.watch(StreamKind.BOOK, BTC))
+    await asyncio.sleep(0)
+    futures[0].cancel()
+    with pytest.raises(errors.NetworkError):
+        await watching
+    watching = asyncio.create_task(client.watch(StreamKind.BOOK, BTC))
+    await asyncio.sleep(0)
+    watching.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await watching

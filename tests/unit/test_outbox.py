@@ -177,12 +177,17 @@ async def test_a_batch_is_sent_before_it_grows_over_its_bound(
     assert 256 * 1024 <= len(batches[0].body) < 260 * 1024
 
 
-def test_the_first_message_of_a_run_names_the_last_of_the_run_before(tmp_path: Path) -> None:
+async def test_the_first_message_of_a_run_names_the_last_of_the_run_before(
+    tmp_path: Path,
+) -> None:
     path = tmp_path / "sequences.json"
     first = Sequences(path, "w/1")
     for _ in range(3):
         first.next_headers("k")
-    first.save()
+    await first.save()
+    silent = Sequences(path, "w/1b")
+    silent.next_headers("other")
+    await silent.save()
     second = Sequences(path, "w/2")
     assert second.next_headers("k") == {"seq": 1, "prev_epoch": "w/1", "prev_seq": 3}
     assert second.next_headers("k") == {"seq": 2}
@@ -190,7 +195,7 @@ def test_the_first_message_of_a_run_names_the_last_of_the_run_before(tmp_path: P
 
 
 @pytest.mark.parametrize(
-    "content", [b"", b"{", b"[]", b'{"epoch": 1}', b'{"epoch":"e","numbers":[]}']
+    "content", [b"", b"{", b"[]", b'{"k": 1}', b'{"k": ["e", "1"]}', b'{"k": ["e"]}']
 )
 def test_a_broken_sequence_file_is_no_former_run(tmp_path: Path, content: bytes) -> None:
     path = tmp_path / "sequences.json"

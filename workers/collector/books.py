@@ -15,6 +15,7 @@ from workers.collector.quarantine import Quarantine
 
 INTERVAL_S = 0.1
 LEVELS = 20
+_UNSOUND_ROUNDS = 10
 
 
 class BookTops:
@@ -33,6 +34,7 @@ class BookTops:
         self._outbox = outbox
         self._quarantine = quarantine
         self._clock = clock
+        self._unsound: dict[str, int] = {}  # rounds in a row in which a book did not validate
 
     async def publish(self) -> None:
         """One round over all symbols. A book that does not validate is counted and set aside."""
@@ -40,6 +42,13 @@ class BookTops:
             if parts.book_changed and parts.book is not None:
                 parts.book_changed = False
                 self._publish(parts, parts.book)
+
+    def _on_unsound(self, symbol: str) -> None:
+        """A book can be crossed for a moment; one that stays so is fetched anew."""
+        self._unsound[symbol] = self._unsound.get(symbol, 0) + 1
+        if self._unsound[symbol] >= _UNSOUND_ROUNDS:
+            del self._unsound[symbol]
+            self._intake.on_book_lost(symbol, "it does not validate")
 
     def _publish(self, parts: Parts, part: Part[Book]) -> None:
         bids, asks = levels(part.value, LEVELS, parts.contract_size)
@@ -59,6 +68,8 @@ class BookTops:
             counts.received += 1
             counts.invalid += 1
             self._quarantine.put(f"order book of {parts.symbol}", error, (bids[:2], asks[:2]))
+            self._on_unsound(parts.symbol)
             return
+        self._unsound.pop(parts.symbol, None)
         body = orjson.dumps(message.__dict__)
         self._outbox.put(Fact(ORDERBOOK, parts.symbol, body, message.received_at))

@@ -10,7 +10,7 @@ from shared.config import Collection
 from shared.errors import ExchangeError, RetryExhaustedError
 from shared.retry import retried
 from workers.collector.catalogue import BulkCall, Venue
-from workers.collector.client import VenueClient
+from workers.collector.client import Answer, VenueClient
 from workers.collector.events import RestUpdate
 from workers.collector.intake import Intake
 
@@ -74,25 +74,24 @@ class BulkCycle:
                 await self._clock.sleep(added_soon / 5)
 
     async def _ask(self, call: BulkCall, symbol: str | None) -> None:
-        fetch: Callable[[], Awaitable[Iterable[RestUpdate]]] = partial(
-            self._client.fetch, call, symbol
-        )
+        fetch: Callable[[], Awaitable[Answer]] = partial(self._client.fetch, call, symbol)
         what = f"{call.name} of {symbol}" if symbol else call.name
         self._log.debug("Fetching %s", what)
         try:
-            updates = await retried(fetch, self._delays_s, self._clock, partial(self._failed, what))
+            asked_at, updates = await retried(
+                fetch, self._delays_s, self._clock, partial(self._failed, what)
+            )
         except RetryExhaustedError:
             return  # told by `_failed`
         except ExchangeError as error:
             self._failed(what, error, 0)
             return
-        now = self._clock.monotonic()
         if not call.per_symbol:
-            self._answers[call.name] = now, {update.symbol: update for update in updates}
+            self._answers[call.name] = asked_at, {update.symbol: update for update in updates}
         for update in updates:
             parts = self._intake.parts.get(update.symbol)
             if parts is not None:
-                parts.apply(update, now)
+                parts.apply(update, asked_at)
 
     def _failed(self, what: str, error: Exception, retry: int) -> None:
         self.failures += 1

@@ -53,6 +53,7 @@ class BulkCall:
     refresh_s: float = 0
     arguments: dict[str, Any] = field(default_factory=dict)
     request_class: RequestClass = RequestClass.LIVE
+    extra_weight: float = 0  # what the venue charges beyond ccxt's cost
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +72,7 @@ class Venue:
     limit: Limit  # in ccxt's cost units
     limit_source: str
     trade_ids: str  # the id space that stream and REST share
+    snapshot_weight: float | None = None  # of the REST snapshot that a book starts from, if it does
 
 
 _KEEP_ALIVE = {"keepAlive": 15_000}  # ms between pings; ccxt's 30-180 s find a dead peer too late
@@ -117,7 +119,7 @@ BINANCE = Venue(
     bulk=(
         BulkCall("tickers", "fetch_tickers", "tickers"),
         BulkCall("best prices", "fetch_bids_asks", "tickers"),
-        BulkCall("funding rates", "fetch_funding_rates", "funding"),
+        BulkCall("funding rates", "fetch_funding_rates", "funding", extra_weight=9),
     ),
     depth=1000,
     depth_source="GET /fapi/v1/depth takes limit 5 … 1000; depth@100ms continues it",
@@ -125,6 +127,7 @@ BINANCE = Venue(
     limit=Limit(per_second=32, burst=320),
     limit_source="exchangeInfo rateLimits: REQUEST_WEIGHT 2400 a minute",
     trade_ids="aggTrade `a`, dense, per symbol; stream @aggTrade and GET /fapi/v1/aggTrades",
+    snapshot_weight=20,
 )
 
 BYBIT = Venue(
@@ -276,6 +279,7 @@ GATE = Venue(
     limit=Limit(per_second=16, burst=80),
     limit_source="80 % of 200 requests in 10 s and endpoint",
     trade_ids="trade id, dense, per contract; stream futures.trades and GET /futures/usdt/trades",
+    snapshot_weight=1,
 )
 
 CATALOGUE = {venue.name: venue for venue in (BINANCE, BYBIT, BITGET, HTX, GATE)}

@@ -81,16 +81,25 @@ class Collector:
 
     async def run(self, stop: Stop) -> None:
         """Collect until `stop`; then feeds first, what they gave next, the broker last."""
-        async with running(stop, self.outbox.run(), self.status.run(), self._save_sequences()):
+        saving = every(HEARTBEAT_S, self._save_sequences, self.clock)
+        async with running(stop, self.outbox.run(), self.status.run(), saving):
             listening = self.desired.listen(self.broker, self.worker)
             async with running(stop, listening, self._collect()):
                 await stop.wait()
                 self.state = "stopping"
             await self.streams.stop()
+            await asyncio.gather(self._leave_venue(), self._drain())
+        await self._save_sequences()
+
+    async def _leave_venue(self) -> None:
+        try:
             await self.client.close()
-            if not await self.outbox.drain(_DRAIN_S):
-                self.log.error("%d messages were not confirmed in time", self.outbox.pending)
-        self.sequences.save()
+        except ExchangeError as error:
+            self.log.debug("The venue did not let go: %s", error)
+
+    async def _drain(self) -> None:
+        if not await self.outbox.drain(_DRAIN_S):
+            self.log.error("%d messages were not confirmed in time", self.outbox.pending)
 
     async def _collect(self) -> None:
         await self._load_markets()
@@ -187,7 +196,8 @@ class Collector:
         )
 
     async def _save_sequences(self) -> None:
-        async def save() -> None:
-            self.sequences.save()
-
-        await every(HEARTBEAT_S, save, self.clock)
+        """A disk that refuses costs the next run's first messages their `prev_seq`, no more."""
+        try:
+            await self.sequences.save()
+        except OSError as error:
+            self.log.error("The sequence numbers can not be kept on disk: %s", error)

@@ -67,10 +67,13 @@ class DesiredSymbols:
         if mine is not None and mine.registry != theirs.registry:
             log.warning("The registry is a new one (%s): taking its symbols", theirs.registry)
         self.revision = theirs
-        write_json(self._path, announced.model_dump())
         if announced.symbols != self.symbols:
             self.symbols = announced.symbols
             self.changed.set()
+        try:
+            write_json(self._path, announced.model_dump())
+        except OSError as error:
+            log.error("The symbol set can not be kept on disk: %s", error)
 
 
 def _parsed(content: object) -> SymbolSet | None:

@@ -23,12 +23,8 @@ _TABLE: tuple[tuple[type[BaseException], type[errors.ExchangeError]], ...] = (
     (TimeoutError, errors.NetworkError),
     (OSError, errors.NetworkError),
     # Parsers which met a body that is not what they were written for.
-    (LookupError, errors.NetworkError),
-    (TypeError, errors.NetworkError),
-    (AttributeError, errors.NetworkError),
-    (ValueError, errors.NetworkError),
+    (Exception, errors.NetworkError),
 )
-_FOREIGN = tuple(foreign for foreign, _ in _TABLE)
 _LIMITED = (ccxt.DDoSProtection, ccxt.RateLimitExceeded)
 _MAX_TEXT = 200
 
@@ -40,7 +36,7 @@ def venue_errors() -> Iterator[None]:
         yield
     except errors.ExchangeError:
         raise
-    except _FOREIGN as error:
+    except Exception as error:
         raise translate(error) from error
 
 

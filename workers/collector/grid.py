@@ -25,9 +25,14 @@ class Grid:
     def due(self, now_ms: int) -> list[tuple[str, int]]:
         """Symbols whose point has come, each with its cycle: the grid's time in milliseconds."""
         ready = [(s, self._cycle(s, now_ms)) for s in self._offsets]
-        ready = [(symbol, cycle) for symbol, cycle in ready if cycle > self._last[symbol]]
+        ready = [(symbol, cycle) for symbol, cycle in ready if self._is_new(symbol, cycle)]
         self._last.update(ready)
         return ready
+
+    def _is_new(self, symbol: str, cycle: int) -> bool:
+        """A cycle far behind the last one is new as well: the wall clock was set back."""
+        last = self._last[symbol]
+        return cycle > last or cycle < last - 2 * self._interval_ms
 
     def _cycle(self, symbol: str, now_ms: int) -> int:
         return (now_ms - self._offsets[symbol]) // self._interval_ms * self._interval_ms

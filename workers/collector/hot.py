@@ -6,20 +6,21 @@ one. The futures of peeled subscriptions never resolve, except by an error.
 """
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextvars import ContextVar
 from email.utils import parsedate_to_datetime
+from functools import partial
 from typing import Any, Protocol
 
 from shared.budget import Budget, RequestClass
-from workers.collector.events import Event
+from shared.clock import Clock
+from workers.collector.events import Event, Print
 
-#: What a frame that is not as expected raises, in our code or in ccxt's parsers. Any error that
-#: left `handle_message` would end ccxt's receive loop without a word.
-FRAME_ERRORS = (LookupError, TypeError, ValueError, ArithmeticError, AttributeError)
+#: Why the request that this task is making is made. What ccxt asks for by itself are snapshots.
+REQUEST_CLASS = ContextVar("request_class", default=RequestClass.REPAIR)
 
-#: Why the request that this task is making is made.
-REQUEST_CLASS = ContextVar("request_class", default=RequestClass.LIVE)
+#: When this task's latest request was let go, monotonic seconds: its answer is not older.
+GRANTED_AT = ContextVar("granted_at", default=0.0)
 
 _DEFAULT_RETRY_AFTER_S = 60.0
 
@@ -29,17 +30,25 @@ class FrameSink(Protocol):
 
     def on_events(self, events: Sequence[Event], received_at: int) -> None: ...
 
+    def on_bad_row(self, row: object, error: Exception) -> None: ...
+
     def on_bad_frame(self, frame: object, error: Exception) -> None: ...
 
     def on_book_broken(self, market_id: str, reason: str) -> None: ...
 
 
 class HotFrames:
-    """Mixed into a ccxt.pro class: peels hot frames, and spends our budget instead of ccxt's."""
+    """Mixed into a ccxt.pro class: peels hot frames, and spends our budget instead of ccxt's.
+
+    An error that left ccxt's message handler would end its receive loop without a word, with the
+    connection open and silent: none does.
+    """
 
     sink: FrameSink
     budget: Budget
     budget_key: str
+    clock: Clock
+    prepaid_snapshots = 0  # whose budget was spent before the book was subscribed
 
     def peel(self, frame: Any) -> Sequence[Event] | None:
         """The events of a hot frame, or None for a frame that is ccxt's business."""
@@ -50,8 +59,26 @@ class HotFrames:
         ways which ccxt does not look for."""
         return None
 
+    def prints(self, parse: Callable[[Any], Print], rows: Iterable[Any]) -> list[Event]:
+        """The trades of a frame; a row that is not as expected costs no other its place."""
+        events: list[Event] = []
+        for row in rows:
+            try:
+                events.append(parse(row))
+            except Exception as error:
+                self.sink.on_bad_row(row, error)
+        return events
+
+    def client(self, url: str) -> Any:
+        """ccxt's connection to `url`. It decodes frames before `handle_message` sees them."""
+        client = super().client(url)  # type: ignore[misc]
+        if not hasattr(client, "guarded"):
+            client.guarded = True
+            client.handle_message = partial(self._decode, client.handle_message)
+        return client
+
     def handle_message(self, client: Any, message: Any) -> None:
-        received_at = time.time_ns() // 1_000_000
+        received_at = self.clock.now_ms()
         try:
             events = self.peel(message)
             if events is not None:
@@ -62,12 +89,23 @@ class HotFrames:
                 self.sink.on_book_broken(*broken)
                 return
             super().handle_message(client, message)  # type: ignore[misc]
-        except FRAME_ERRORS as error:
+        except Exception as error:
             self.sink.on_bad_frame(message, error)
+
+    def _decode(self, handle: Callable[[Any], None], message: Any) -> None:
+        try:
+            handle(message)
+        except Exception as error:
+            self.sink.on_bad_frame(getattr(message, "data", message), error)
 
     async def throttle(self, cost: float | None = None) -> None:
         """Called by ccxt before each request with its cost."""
-        await self.budget.acquire(self.budget_key, cost or 1.0, REQUEST_CLASS.get())
+        request_class = REQUEST_CLASS.get()
+        if request_class is RequestClass.REPAIR and self.prepaid_snapshots:
+            self.prepaid_snapshots -= 1
+            return
+        await self.budget.acquire(self.budget_key, cost or 1.0, request_class)
+        GRANTED_AT.set(self.clock.monotonic())
 
     def handle_errors(self, code: int, reason: str, url: str, method: str, *rest: Any) -> Any:
         """Called by ccxt with each answer: a 418 or 429 stops all requests to this venue."""

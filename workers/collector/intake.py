@@ -58,6 +58,12 @@ class Intake:
             elif type(event) is Quote:
                 self._on_quote(event, market, parts, received_at)
 
+    def on_bad_row(self, row: object, error: Exception) -> None:
+        counts = self._outbox.ledger[TRADES.name]
+        counts.received += 1
+        counts.invalid += 1
+        self._quarantine.put("trade", error, row)
+
     def on_bad_frame(self, frame: object, error: Exception) -> None:
         self._quarantine.put("frame", error, frame)
 
@@ -68,10 +74,6 @@ class Intake:
 
     def _on_print(self, event: Print, market: Market, parts: Parts, received_at: int) -> None:
         counts = self._outbox.ledger[TRADES.name]
-        if self._repeated(market.symbol, event.id):
-            counts.received += 1
-            counts.deduplicated += 1
-            return
         try:
             trade = Trade(
                 exchange=self._exchange,
@@ -87,6 +89,10 @@ class Intake:
             counts.received += 1
             counts.invalid += 1
             self._quarantine.put(f"trade of {market.symbol}", error, event)
+            return
+        if self._repeated(market.symbol, event.id):
+            counts.received += 1
+            counts.deduplicated += 1
             return
         parts.last = Part(trade.price, self._clock.monotonic(), "stream")
         body = orjson.dumps(trade.__dict__)

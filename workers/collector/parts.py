@@ -1,11 +1,13 @@
 """The freshest parts known of one symbol, each with the moment it was received."""
 
 from dataclasses import dataclass, field
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
 from workers.collector.events import RestUpdate
 
 T = TypeVar("T")
+
+_FROM_REST = ("last", "volume_24h", "funding_rate", "next_funding_time", "mark_price")
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,10 +46,11 @@ class Parts:
     unavailable: set[str] = field(default_factory=set)  # parts that were missing last cycle
 
     def apply(self, update: RestUpdate, at: float) -> None:
-        """Take what a REST body says; it is newer than whatever was received before it."""
-        if update.bid and update.ask:
-            self.quote = Part((update.bid, update.ask), at, "rest")
-        for name in ("last", "volume_24h", "funding_rate", "next_funding_time", "mark_price"):
-            value = getattr(update, name)
-            if value is not None:
+        """Take what a REST body says that was asked for at `at`; what a stream brought since then
+        is newer."""
+        quote = (update.bid, update.ask) if update.bid and update.ask else None
+        said = {name: getattr(update, name) for name in _FROM_REST} | {"quote": quote}
+        for name, value in said.items():
+            known: Part[Any] | None = getattr(self, name)
+            if value is not None and (known is None or known.at <= at):
                 setattr(self, name, Part(value, at, "rest"))

@@ -7,18 +7,29 @@ rejected already, and a loop without a pause would never let go of the event loo
 
 import asyncio
 import logging
+from dataclasses import dataclass, field
 from typing import Any
 
 from shared.clock import Clock
-from shared.errors import BookDesyncError, ExchangeError, NetworkError
+from shared.errors import BookDesyncError, ExchangeError, NetworkError, RateLimitedError
 from shared.retry import Backoff
+from shared.tasks import ended
 from workers.collector.catalogue import StreamKind
 from workers.collector.client import VenueClient
 from workers.collector.intake import Intake
 from workers.collector.parts import Book, Part
 
-#: A subscription that the venue refuses for what it is, is tried again, but rarely.
-_REFUSED_S = 60.0
+#: A book that stays valid this long has recovered; the next loss starts with a short pause again.
+_RECOVERED_S = 30.0
+
+
+@dataclass(slots=True)
+class _Trouble:
+    """Of one symbol's book: why it is to be fetched anew, and the pauses before that."""
+
+    backoff: Backoff = field(default_factory=lambda: Backoff(0.2, 60.0))
+    lost: str | None = None
+    lost_at: float = 0.0
 
 
 class Streams:
@@ -33,7 +44,7 @@ class Streams:
         self._clock = clock
         self._log = log
         self._drivers: dict[tuple[StreamKind, str], asyncio.Task[None]] = {}
-        self._lost: dict[str, str] = {}  # symbols whose book is to be fetched anew, and why
+        self._troubles: dict[str, _Trouble] = {}  # by symbol
         intake.on_book_lost = self.lose_book
 
     async def apply(self, symbols: list[str]) -> None:
@@ -46,21 +57,18 @@ class Streams:
 
     async def stop(self) -> None:
         """End the drivers; the connection goes with the client, the venue need not be told."""
-        for task in self._drivers.values():
-            task.cancel()
-        await asyncio.gather(*self._drivers.values(), return_exceptions=True)
+        drivers = list(self._drivers.values())
         self._drivers.clear()
+        await ended(*drivers)
 
     def lose_book(self, symbol: str, reason: str) -> None:
         """Nobody gets this book any more; its driver fetches a new one."""
-        parts = self._intake.parts.get(symbol)
-        if parts is not None:
-            parts.book = None
         driver = self._drivers.get((StreamKind.BOOK, symbol))
-        if symbol in self._lost or driver is None:
+        trouble = self._troubles.setdefault(symbol, _Trouble())
+        if trouble.lost is not None or driver is None:
             return
-        self._lost[symbol] = reason
-        driver.cancel()
+        self._on_desync(symbol, reason)
+        trouble.lost = reason
         self._start(StreamKind.BOOK, symbol, after=driver)
 
     def _start(
@@ -71,52 +79,69 @@ class Streams:
         )
 
     async def _end(self, kind: StreamKind, symbol: str) -> None:
-        task = self._drivers.pop((kind, symbol))
-        task.cancel()
-        await asyncio.wait({task})
-        self._lost.pop(symbol, None)
+        await ended(self._drivers.pop((kind, symbol)))
+        if kind is StreamKind.BOOK:
+            self._troubles.pop(symbol, None)
+        await self._unsubscribe(kind, symbol)
+
+    async def _unsubscribe(self, kind: StreamKind, symbol: str) -> None:
+        """Where the venue does not take it, new connections do: what nobody asks for ends there."""
         try:
             await self._client.unwatch(kind, symbol)
         except ExchangeError as error:
             self._log.warning("Could not unsubscribe %s of %s: %s", kind.value, symbol, error)
-        self._client.forget_book(symbol)
+            self._client.drop_connections()
+        if kind is StreamKind.BOOK:
+            self._client.forget_book(symbol)
 
     async def _drive(self, kind: StreamKind, symbol: str, after: asyncio.Task[None] | None) -> None:
         if after is not None:
-            await asyncio.wait({after})
-        backoff = Backoff(0.2, 10.0)
+            await ended(after)
+        away, refused, fresh = Backoff(0.2, 10.0), Backoff(0.2, 60.0), True
         while True:
             try:
-                await self._resync_if_lost(symbol, kind)
+                if kind is StreamKind.BOOK and fresh:
+                    await self._prepare_book(symbol)
                 value = await self._client.watch(kind, symbol)
                 if kind is StreamKind.BOOK:
                     self._on_book(symbol, value)
-                backoff.reset()
+                fresh = False
+                away.reset()
+                refused.reset()
+                continue
             except BookDesyncError as error:
                 self._on_desync(symbol, str(error))
-                await self._clock.sleep(backoff.next_s())
-            except NetworkError as error:
-                self._forget(kind, symbol)
+                pause_s = self._troubles.setdefault(symbol, _Trouble()).backoff.next_s()
+            except (NetworkError, RateLimitedError) as error:
                 self._log.debug("Subscription %s of %s: %s", kind.value, symbol, error)
-                await self._clock.sleep(backoff.next_s())
+                pause_s = away.next_s()
             except ExchangeError as error:
-                self._forget(kind, symbol)
                 self._log.error("Failed to subscribe %s of %s: %s", kind.value, symbol, error)
-                await self._clock.sleep(_REFUSED_S)
+                pause_s = refused.next_s()
+            fresh = True
+            self._forget(kind, symbol)
+            await self._clock.sleep(pause_s)
 
-    async def _resync_if_lost(self, symbol: str, kind: StreamKind) -> None:
-        if kind is not StreamKind.BOOK or symbol not in self._lost:
-            return
-        self._on_desync(symbol, self._lost[symbol])
-        try:
-            await self._client.unwatch(kind, symbol)
-        finally:
-            self._client.forget_book(symbol)
-        del self._lost[symbol]
+    async def _prepare_book(self, symbol: str) -> None:
+        """Before a book is subscribed: end what is left of a lost one, pay for the snapshot."""
+        trouble = self._troubles.get(symbol)
+        if trouble is not None and trouble.lost is not None:
+            await self._unsubscribe(StreamKind.BOOK, symbol)
+            await self._clock.sleep(trouble.backoff.next_s())
+            trouble.lost = None
+        await self._client.prepay_snapshot()
 
     def _on_desync(self, symbol: str, reason: str) -> None:
         self.resyncs += 1
         self._forget(StreamKind.BOOK, symbol)
+        trouble = self._troubles.setdefault(symbol, _Trouble())
+        now = self._clock.monotonic()
+        again = now - trouble.lost_at < _RECOVERED_S
+        trouble.lost_at = now
+        if again:
+            self._log.debug("Order book of %s lost its thread again (%s)", symbol, reason)
+            return
+        trouble.backoff.reset()
         self._log.warning("Order book of %s lost its thread (%s): fetching it anew", symbol, reason)
 
     def _forget(self, kind: StreamKind, symbol: str) -> None:
@@ -126,8 +151,9 @@ class Streams:
             parts.book = None
 
     def _on_book(self, symbol: str, book: Any) -> None:
-        parts = self._intake.parts.get(symbol)
-        if parts is None or symbol in self._lost or not book["bids"] or not book["asks"]:
+        parts, trouble = self._intake.parts.get(symbol), self._troubles.get(symbol)
+        lost = trouble is not None and trouble.lost is not None
+        if parts is None or lost or not book["bids"] or not book["asks"]:
             return
         value = Book(book["bids"], book["asks"], book["timestamp"], book["nonce"])
         parts.book = Part(value, self._clock.monotonic(), "stream")

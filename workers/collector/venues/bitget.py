@@ -1,6 +1,7 @@
 """bitget, v2 mix."""
 
 from collections.abc import Sequence
+from functools import partial
 from typing import Any
 
 import ccxt.pro
@@ -19,16 +20,19 @@ class Bitget(HotFrames, ccxt.pro.bitget):
         market_id, channel = str(arg["instId"]), arg["channel"]
         if channel == "trade":
             # Newest first, as the venue's REST gives them.
-            return [_print(market_id, row) for row in reversed(frame["data"])]
+            return self.prints(partial(_print, market_id), reversed(frame["data"]))
         if channel == "ticker":
             return [_quote(market_id, row) for row in frame["data"]]
         return None
 
     def handle_order_book(self, client: Any, message: Any) -> None:
-        """ccxt merges the snapshot of a new subscription into the book of the old one."""
-        if message.get("action") == "snapshot":
-            market = self.safe_market(message["arg"]["instId"], None, None, "contract")
-            self.orderbooks.pop(market["symbol"], None)
+        """ccxt merges the snapshot of a new subscription into the book of the old one, and would
+        start a book from an update that comes after its end."""
+        symbol = self.safe_symbol(message["arg"]["instId"], None, None, "contract")
+        if message["action"] == "snapshot":
+            self.orderbooks.pop(symbol, None)
+        elif symbol not in self.orderbooks:
+            return
         super().handle_order_book(client, message)
 
     async def handle_check_sum_error(self, client: Any, symbol: str, message_hash: str) -> None:

@@ -22,7 +22,7 @@ class Bybit(HotFrames, ccxt.pro.bybit):
         if type(topic) is not str:
             return None
         if topic.startswith("publicTrade."):
-            return [_print(row) for row in frame["data"]]
+            return self.prints(_print, frame["data"])
         if topic.startswith("tickers."):
             return self._quotes(topic, frame)
         return None
@@ -39,6 +39,13 @@ class Bybit(HotFrames, ccxt.pro.bybit):
         if frame["type"] == "snapshot" or last is None or update == last + 1:
             return None
         return data["s"], f"delta {update} after {last}"
+
+    def handle_order_book(self, client: Any, message: Any) -> None:
+        """ccxt would start a book from a delta that comes after its end, and knows no `u`."""
+        symbol = self.safe_symbol(message["data"]["s"], None, None, "contract")
+        if message["type"] == "snapshot" or symbol in self.orderbooks:
+            super().handle_order_book(client, message)
+            self.orderbooks[symbol]["nonce"] = message["data"]["u"]
 
     async def fetch_tickers_and_funding(self) -> list[dict[str, Any]]:
         """All tickers, each with its funding rate under `funding`: one request holds both."""

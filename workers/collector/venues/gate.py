@@ -17,7 +17,7 @@ class Gate(HotFrames, ccxt.pro.gate):
             return None
         channel = frame.get("channel")
         if channel == "futures.trades":
-            return [_print(row) for row in frame["result"]]
+            return self.prints(_print, frame["result"])
         if channel == "futures.book_ticker":
             quote = frame["result"]
             # An empty side has price "" and size 0.

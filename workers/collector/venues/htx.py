@@ -1,6 +1,7 @@
 """htx, linear swaps."""
 
 from collections.abc import Sequence
+from functools import partial
 from typing import Any
 
 import ccxt.pro
@@ -22,7 +23,7 @@ class Htx(HotFrames, ccxt.pro.htx):
             return None
         if channel.endswith(".trade.detail"):
             market_id = channel.split(".")[1]
-            return [_print(market_id, row) for row in frame["tick"]["data"]]
+            return self.prints(partial(_print, market_id), frame["tick"]["data"])
         if channel.endswith(".bbo"):
             return (_quote(channel.split(".")[1], frame["tick"]),)
         return None
@@ -38,6 +39,12 @@ class Htx(HotFrames, ccxt.pro.htx):
         if tick["event"] == "snapshot" or last is None or version == last + 1:
             return None
         return channel.split(".")[1], f"version {version} after {last}"
+
+    def handle_order_book(self, client: Any, message: Any) -> None:
+        """ccxt would start a book from an update that comes after its end."""
+        symbol = self.safe_symbol(message["ch"].split(".")[1])
+        if message["tick"].get("event") != "update" or symbol in self.orderbooks:
+            super().handle_order_book(client, message)
 
 
 def _quote(market_id: str, tick: dict[str, Any]) -> Quote:
