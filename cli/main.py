@@ -27,6 +27,11 @@ app = typer.Typer(
 Json = Annotated[bool, typer.Option("--json", help="As JSON.")]
 
 
+class RegistryAction(StrEnum):
+    RESTORE = "restore"
+    RESET = "reset"
+
+
 class SymbolAction(StrEnum):
     LIST = "list"
     ADD = "add"
@@ -106,6 +111,18 @@ def control(
     from cli.control import run_control
 
     raise typer.Exit(run_control(_place(), command, timeout))
+
+
+@app.command()
+def registry(
+    action: Annotated[
+        RegistryAction, typer.Argument(help="restore: from this host's mirror; reset: forget it.")
+    ],
+) -> None:
+    """When the broker has lost the registry's log, and the coordinator waits to be told."""
+    from cli.registry import run_registry
+
+    run_registry(_place(), action.value)
 
 
 @app.command()
