@@ -22,6 +22,11 @@ for argument in "$@"; do
     esac
 done
 
+# Nothing is written outside the clone: neither caches nor lock files.
+UV_CACHE_DIR=${UV_CACHE_DIR:-$root/.fleet/cache/uv}
+PIP_CACHE_DIR=${PIP_CACHE_DIR:-$root/.fleet/cache/pip}
+export UV_CACHE_DIR PIP_CACHE_DIR
+
 say() { echo "bootstrap: $*" >&2; }
 fail() { say "$*"; exit 1; }
 
@@ -139,7 +144,8 @@ sync_packages() {
     if [ "$dev" = yes ]; then groups=; else groups="--no-dev --inexact"; fi
     say "making .venv from uv.lock"
     # shellcheck disable=SC2086
-    UV_PYTHON_DOWNLOADS=never .fleet/tools/bin/uv sync --quiet --frozen --compile-bytecode \
+    mkdir -p .fleet/cache
+    TMPDIR=$root/.fleet/cache UV_PYTHON_DOWNLOADS=never .fleet/tools/bin/uv sync --quiet --frozen --compile-bytecode \
         --python "$python" $groups || fail "uv sync failed"
 }
 
