@@ -36,6 +36,7 @@ class Collector:
 
     def __init__(self, settings: Settings, venue: str, exchange: str, clock: Clock) -> None:
         config, row = settings.config, CATALOGUE[venue]
+        self.row = row
         self.program = f"collector-{venue}"
         self.worker = f"{venue}-0@{settings.environment.host_id}"
         self.epoch = f"{self.worker}/{clock.now_ms()}"
@@ -161,8 +162,12 @@ class Collector:
             added = set(listed) - set(self.intake.parts)
             self.intake.set_markets([self.client.markets[symbol] for symbol in listed])
             self.bulk.catch_up(added)
-            self.cycle.set_symbols(listed)
+            self.cycle.set_symbols(listed, self._snapshots_s(len(added)))
             await self.streams.apply(listed)
+
+    def _snapshots_s(self, books: int) -> float:
+        """How long the budget takes to let so many snapshots go, when half of it is for others."""
+        return 2 * books * (self.row.snapshot_weight or 0) / self.row.limit.per_second
 
     def _heartbeat(self) -> Heartbeat:
         counts = self.outbox.ledger[FUTURES.name]

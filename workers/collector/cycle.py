@@ -15,8 +15,8 @@ from workers.collector.parts import Parts
 
 #: How often the grid is looked at; a point is served at most this much late.
 TICK_S = 0.05
-#: A new symbol's cycles count as errors only after this long: its first snapshot may have to wait
-#: for its turn in the venue's budget.
+#: A new symbol's cycles count as errors only after this long, and after as long as its snapshot
+#: may have to wait for its turn in the venue's budget.
 WARM_UP_S = 30.0
 
 
@@ -43,9 +43,10 @@ class Cycle:
         self._warm_until: dict[str, float] = {}  # symbols that never had a cycle yet
         self._failing: dict[str, str] = {}  # symbol to the reason that was logged
 
-    def set_symbols(self, symbols: list[str]) -> None:
+    def set_symbols(self, symbols: list[str], wait_s: float) -> None:
+        """Serve these; `wait_s` is how long the snapshots of the new ones may take in all."""
         self._grid.set_symbols(symbols, self._clock.now_ms())
-        deadline = self._clock.monotonic() + WARM_UP_S
+        deadline = self._clock.monotonic() + WARM_UP_S + wait_s
         known = self._warm_until
         self._warm_until = {symbol: known.get(symbol, deadline) for symbol in symbols}
         self._failing = {s: reason for s, reason in self._failing.items() if s in symbols}
