@@ -42,7 +42,7 @@ async def answered(cwd: Path, url: str, *arguments: str) -> dict[str, Any]:
     return answer
 
 
-async def test_the_seeds_examples(broker_url: str, tmp_path: Path) -> None:
+async def test_the_documented_examples(broker_url: str, tmp_path: Path) -> None:
     async with coordinator(broker_url, tmp_path) as subject, asyncio.timeout(60):
         await eventually(lambda: subject.log.registry.seeded, 20)
         added = await answered(tmp_path, broker_url, "add_symbol", SOL)

@@ -49,7 +49,7 @@ async def symbols_of(user: Client) -> list[str]:
     return symbols
 
 
-async def test_the_seeds_dialogue(broker_url: str, tmp_path: Path) -> None:
+async def test_the_five_commands_answer_as_promised(broker_url: str, tmp_path: Path) -> None:
     async with client(broker_url) as user, coordinator(broker_url, tmp_path):
         added = await user.ask({"command": "add_symbol", "symbol": SOL, "correlation_id": "c1"})
         assert added["success"] is True

@@ -35,7 +35,7 @@ def accepted(body: bytes, property_id: str | None = None) -> Command:
     return parsed
 
 
-def test_the_seeds_commands_are_accepted() -> None:
+def test_the_five_commands_are_accepted() -> None:
     assert accepted(command(command="add_symbol", symbol=SOL)) == Command(
         "add_symbol", "c1", symbols=(SOL,)
     )
