@@ -20,5 +20,7 @@ def run_registry(place: Place, action: str) -> NoReturn:
     config = Path(running.config) if running is not None else place.config_path
     home = config.parent if demo else place.home
     environment = os.environ | {"FLEET_CONFIG": str(config), "FLEET_HOME": str(home)}
+    if running is not None:
+        environment |= {"AMQP_URL": running.amqp_url}
     os.chdir(ROOT)
     os.execve(sys.executable, [sys.executable, "-m", "coordinator", action], environment)
