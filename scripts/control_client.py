@@ -12,13 +12,13 @@ import orjson
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
-from shared.broker import Broker  # noqa: E402 the path had to be set first
-from shared.config import Environment, load_settings, read_environment  # noqa: E402
-from shared.control import request  # noqa: E402
-from shared.errors import BrokerError, ConfigurationError, DataProcessingError  # noqa: E402
-from shared.files import read_json  # noqa: E402
-from shared.symbols import expand_short  # noqa: E402
-from shared.topology import topology  # noqa: E402
+from shared.broker import Broker
+from shared.config import Environment, load_settings, read_environment
+from shared.control import request
+from shared.errors import BrokerError, ConfigurationError, DataProcessingError
+from shared.files import read_json
+from shared.symbols import expand_short
+from shared.topology import topology
 
 EXIT_OK, EXIT_FAILED, EXIT_UNREACHABLE, EXIT_CONFIG = 0, 1, 4, 78
 _NAME = "control client"

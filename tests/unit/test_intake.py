@@ -12,8 +12,7 @@ from shared import errors
 from shared.fact import Fact
 from shared.ledger import Ledger
 from tests.fakes import FakeClock
-from workers.collector.catalogue import CATALOGUE
-from workers.collector.client import Market, VenueClient
+from workers.collector.client import Market
 from workers.collector.edge import translate, venue_errors
 from workers.collector.events import Print, Quote
 from workers.collector.hot import retry_after_s
@@ -314,26 +313,6 @@ def test_retry_after_is_read_in_both_forms() -> None:
     assert retry_after_s("Wed, 21 Oct 2015 07:28:00 GMT") == 0
 
 
-@pytest.mark.parametrize("name", CATALOGUE)
-def test_every_row_of_the_catalogue_makes_a_client_that_points_where_it_is_told(name: str) -> None:
-    from shared.budget import Budget
-    from shared.config import VenueConfig, VenueKeys, VenueUrls
-
-    venue, clock = CATALOGUE[name], FakeClock()
-    urls = VenueUrls(rest="http://127.0.0.1:1/v/", ws="ws://127.0.0.1:1/v")
-    config = VenueConfig(urls=urls, options={"ws": {"mine": 1}})
-    keys = VenueKeys.model_validate({"apiKey": "k", "password": "p"})
-    client = VenueClient(venue, config, keys, Budget({name: venue.limit}, clock), clock)
-    exchange = client._ccxt
-    assert exchange.options["ws"]["mine"] == 1
-    assert (exchange.apiKey, exchange.password) == ("k", "p")
-    for stream in venue.streams.values():
-        assert callable(getattr(exchange, stream.watch.method))
-        assert callable(getattr(exchange, stream.unwatch.method))
-    for call in venue.bulk:
-        assert callable(getattr(exchange, call.method))
-
-
 def test_the_keys_never_show_in_an_error_of_the_edge() -> None:
     with pytest.raises(errors.ExchangeError) as raised, venue_errors():
         raise ccxt.ExchangeError("x" * 10_000)
@@ -385,33 +364,3 @@ def test_a_delta_without_a_book_starts_none(venue: Any) -> None:
     exchange.handle_message(None, deltas[venue])
     assert exchange.sink.bad == []
     assert exchange.orderbooks == {}
-
-
-async def test_a_wait_that_ccxt_cancels_is_a_lost_connection_and_ours_is_a_cancellation() -> None:
-    """ccxt cancels everybody on a connection that it closes because one book failed."""
-    import asyncio
-
-    from shared.budget import Budget
-    from shared.config import VenueConfig, VenueKeys
-    from workers.collector.catalogue import StreamKind
-
-    venue, clock = CATALOGUE["gate"], FakeClock()
-    budget = Budget({"gate": venue.limit}, clock)
-    client = VenueClient(venue, VenueConfig(), VenueKeys(), budget, clock)
-    futures: list[asyncio.Future[Any]] = []
-
-    async def watch(*_: Any, **__: Any) -> Any:
-        futures.append(asyncio.get_running_loop().create_future())
-        return await futures[-1]
-
-    client._ccxt.watch_order_book = watch
-    watching = asyncio.create_task(client.watch(StreamKind.BOOK, BTC))
-    await asyncio.sleep(0)
-    futures[0].cancel()
-    with pytest.raises(errors.NetworkError):
-        await watching
-    watching = asyncio.create_task(client.watch(StreamKind.BOOK, BTC))
-    await asyncio.sleep(0)
-    watching.cancel()
-    with pytest.raises(asyncio.CancelledError):
-        await watching
