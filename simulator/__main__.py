@@ -40,14 +40,38 @@ def parse(arguments: list[str]) -> Settings:
     parser.add_argument("--ticker-rate", type=float, default=rates.ticker, help="a symbol and s")
     parser.add_argument("--book-rate", type=float, default=rates.book, help="a symbol and s")
     parser.add_argument("--trade-rate", type=float, default=rates.trade, help="a symbol and s")
+    add_habits(parser, rates)
     given = parser.parse_args(arguments)
     return Settings(
         host=given.host,
         port=given.port,
         seed=given.seed,
         symbols=given.symbols,
-        rates=Rates(given.ticker_rate, given.book_rate, given.trade_rate),
+        rates=Rates(
+            ticker=given.ticker_rate,
+            book=given.book_rate,
+            trade=given.trade_rate,
+            liquidation=given.liquidation_rate,
+            candle_corrections=given.candle_corrections,
+            funding_minutes=given.funding_minutes,
+        ),
         truth=given.truth,
+    )
+
+
+def add_habits(parser: argparse.ArgumentParser, rates: Rates) -> None:
+    parser.add_argument(
+        "--liquidation-rate", type=float, default=rates.liquidation, help="a symbol and minute"
+    )
+    parser.add_argument(
+        "--candle-corrections",
+        type=float,
+        default=rates.candle_corrections,
+        metavar="P",
+        help="share of candles that change two seconds after their close",
+    )
+    parser.add_argument(
+        "--funding-minutes", type=int, metavar="N", help="settle funding every N minutes"
     )
 
 

@@ -12,6 +12,7 @@ class CandleTopic(Topic):
     """The open candle at each trade, and once more, closed, when its time is over."""
 
     triggers = (Trigger.TRADE, Trigger.SECOND)
+    kind = "candles"
 
     def __init__(self, span: int, market: Market, channel: str) -> None:
         super().__init__(market, channel)

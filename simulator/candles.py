@@ -9,6 +9,7 @@ HISTORY_MINUTES = 2880
 """How long before the simulator's start a market was launched."""
 DAY_MINUTES = 1440
 WEEK_MINUTES = 10_080
+CHINA_MINUTES = 480  # UTC+8
 MONDAY_OFFSET_MINUTES = 5760  # 1970-01-05 was a Monday
 
 
@@ -42,9 +43,15 @@ class Candle:
         self.count += later.count
 
 
+class ChinaSpan(int):
+    """Minutes of a candle whose days begin at midnight in UTC+8."""
+
+
 def bucket(minute: int, span: int) -> int:
     """First minute of the candle of `span` minutes that holds `minute`."""
     offset = MONDAY_OFFSET_MINUTES if span == WEEK_MINUTES else 0
+    if isinstance(span, ChinaSpan):
+        offset -= CHINA_MINUTES
     return (minute - offset) // span * span + offset
 
 
@@ -76,6 +83,21 @@ class Candles:
             self._close(self.last)
             close = self.last.close
             self.last = Candle(self.last.minute + 1, close, close, close, close)
+
+    def correct(self, minute: int, volume: int) -> None:
+        """Add `volume` to a closed minute that had some."""
+        index = minute - self.first_minute
+        closes, volumes, turnovers = self._columns[3], self._columns[4], self._columns[5]
+        if 0 <= index < len(volumes) and volumes[index]:
+            volumes[index] += volume
+            turnovers[index] += volume * closes[index]
+            self._day = None
+
+    def close_at(self, t_ms: int) -> int:
+        """The last price in the minute before `t_ms`, or the oldest there is."""
+        index = max(0, t_ms // 60_000 - 1 - self.first_minute)
+        closes = self._columns[3]
+        return closes[index] if index < len(closes) else self.last.close
 
     def spans(self, span: int, first: int, last: int, limit: int) -> list[Candle]:
         """Candles of `span` minutes that start in [first, last] (minutes), the latest `limit`."""

@@ -10,7 +10,7 @@ import orjson
 from simulator.weights import Charge, Limit
 
 if TYPE_CHECKING:
-    from simulator.market import Market
+    from simulator.market import Market, Trade
     from simulator.session import Session
     from simulator.venue import Venue
 
@@ -18,12 +18,17 @@ Query = Mapping[str, str]
 
 
 class VenueError(Exception):
-    """A refusal in the venue's own words."""
+    """A refusal in the venue's own words: JSON, or the text of the servers in front of it."""
 
     def __init__(self, status: int, body: object) -> None:
         super().__init__(f"{status} {body}")
         self.status = status
         self.body = body
+
+    def reply(self) -> "Reply":
+        if isinstance(self.body, str):
+            return Reply(self.status, self.body.encode(), content_type="text/html")
+        return Reply(self.status, orjson.dumps(self.body))
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +38,7 @@ class Reply:
     status: int
     body: bytes
     headers: dict[str, str] = field(default_factory=dict)
+    content_type: str = "application/json"
 
 
 class Dialect(ABC):
@@ -42,6 +48,10 @@ class Dialect(ABC):
     limits: Mapping[str, Limit]
     says_retry_after = False
     """Whether a refusal for too many requests carries the header `Retry-After`."""
+    checksums = False
+    """Whether messages of a book carry a checksum."""
+    compressed = False
+    """Whether frames are gzip."""
     websocket_ping_s: float | None = None
     """How often the server sends a protocol ping, if it does."""
 
@@ -64,6 +74,13 @@ class Dialect(ABC):
     @abstractmethod
     def too_many(self, retry_after_s: int) -> VenueError: ...
 
+    def banned(self, _until_ms: int) -> VenueError:
+        """To an address that asked on while it was refused."""
+        return VenueError(403, "<html><body><h1>403 Forbidden</h1></body></html>")
+
+    def maintenance(self) -> VenueError:
+        return VenueError(503, "<html><body><h1>503 Service Unavailable</h1></body></html>")
+
     def usage(self, _charge: Charge, _used: int) -> dict[str, str]:
         """Headers that tell a client what it has spent."""
         return {}
@@ -75,7 +92,7 @@ class Dialect(ABC):
                 raise self.unknown_path(path)
             return Reply(200, orjson.dumps(handler(query)))
         except VenueError as error:
-            return Reply(error.status, orjson.dumps(error.body))
+            return error.reply()
 
     # --- websocket
 
@@ -89,6 +106,15 @@ class Dialect(ABC):
 
     def heartbeat(self, session: "Session", now_ms: int) -> None:  # noqa: B027 - most venues wait
         """Once a second for each client."""
+
+    # --- ids as the streams write them
+
+    def trade_id(self, _market: "Market", trade: "Trade") -> str:
+        return str(trade.id)
+
+    def book_id(self, market: "Market") -> int:
+        """What the last push of depth has as its last id."""
+        return market.book.update_id
 
     # --- shared by the venues
 

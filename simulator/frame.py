@@ -1,10 +1,13 @@
 """A websocket frame as it goes over the wire, encoded once for all who get it."""
 
+import gzip
 import struct
 from dataclasses import dataclass
 
 TEXT = 0x81
 BINARY = 0x82
+CLOSE = 0x88
+GZIP_MAGIC = b"\x1f\x8b"
 
 
 @dataclass(frozen=True, slots=True)
@@ -13,6 +16,13 @@ class Frame:
 
     wire: bytes
     truth: str
+
+
+def payload(data: bytes) -> bytes:
+    """What `wire` was given, unzipped where it is gzip."""
+    size = data[1]
+    found = data[{126: 4, 127: 10}.get(size, 2) :]
+    return gzip.decompress(found) if found.startswith(GZIP_MAGIC) else found
 
 
 def wire(payload: bytes, opcode: int = TEXT) -> bytes:

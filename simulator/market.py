@@ -10,13 +10,19 @@ from functools import cached_property
 from typing import NamedTuple
 
 from simulator.book import Book, View
-from simulator.candles import Candle, Candles
+from simulator.candles import HISTORY_MINUTES, Candle, Candles
+from simulator.corrections import Corrector
+from simulator.funding import Funding, Settling
 from simulator.universe import Instrument
 
 LEVELS = 1500
 """Levels a side inside, more than any venue shows (binance: 1000)."""
 TRADES_KEPT = 2000
-"""The longest window a venue serves without a key (htx: 2000)."""
+"""The longest window a venue serves without paging (htx: 2000)."""
+TRADES_FOLLOWED = 20_000
+"""The same once somebody follows a market and may page back: 300 bytes each, 6 MB a market."""
+LIQUIDATION_SIZE = 3
+"""How many typical sizes a liquidation is on average."""
 LEAD_EVENTS = 400
 LEAD_MAX_S = 60.0
 WALK_RANGE = 0.1
@@ -31,6 +37,7 @@ class Trigger(Enum):
     TOUCH = "touch"  # the size of the best bid or ask changed
     BOOK = "book"  # levels changed and the price may have moved: time to push depth
     TRADE = "trade"
+    LIQUIDATION = "liquidation"  # after the trade that it made
     SECOND = "second"
 
 
@@ -54,20 +61,18 @@ class Event(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Rates:
-    """Events a symbol and second, the same for every stream of a kind."""
+    """Events a symbol and second, the same for every stream of a kind; liquidations a minute.
+
+    `candle_corrections` is the share of candles whose volume the venue corrects after their close;
+    `funding_minutes` replaces the hours between two settlements.
+    """
 
     ticker: float = 5.0
     book: float = 5.0
     trade: float = 2.0
-
-
-@dataclass(frozen=True, slots=True)
-class Funding:
-    """`rate` for the period that ends at `next_ms`."""
-
-    rate: float
-    next_ms: int
-    interval_hours: int
+    liquidation: float = 1.0
+    candle_corrections: float = 0.0
+    funding_minutes: int | None = None
 
 
 class Market:
@@ -86,13 +91,18 @@ class Market:
         self.stirs = self.rng.randrange(10**6, 10**8)
         """Counts the moments at which depth is pushed."""
         self.trades: deque[Trade] = deque(maxlen=TRADES_KEPT)
+        self.listed = True
         self._trade_id = self.rng.randrange(10**8, 2 * 10**9)
         self._fill_id = self._trade_id * 2 + 1
         self.uuid_head = self._uuid_head()
         self.last = instrument.start_ticks
+        self._force = random.Random(f"{name}:liquidations")
         self._schedule(rates, start_ms)
         self._past = random.Random(f"{name}:past")
+        self._corrector = Corrector(f"{name}:corrected", rates.candle_corrections)
         self._first_minute = self.now_ms // MINUTE_MS
+        period = rates.funding_minutes or instrument.funding_hours * 60
+        self._settling = Settling(period * MINUTE_MS, self.phase)
 
     def _typical_size(self) -> int:
         price = self.instrument.start_ticks * float(self.instrument.tick)
@@ -126,6 +136,8 @@ class Market:
         self._touch_every, self._touch_at = self._timer(rates.ticker)
         self._book_every, self._book_at = self._timer(rates.book)
         self._trade_every, self._trade_at = self._timer(rates.trade)
+        self._liquidation_every = MINUTE_MS / rates.liquidation if rates.liquidation > 0 else NEVER
+        self._liquidation_at = self.now_ms + self._until_liquidation()
         self._second_at = float((self.now_ms // 1000 + 1) * 1000)
         self.due_ms = self._next_due()
 
@@ -135,8 +147,20 @@ class Market:
         every = 1000.0 / rate
         return every, self.now_ms + every * self.rng.random()
 
+    def _until_liquidation(self) -> float:
+        """Milliseconds; they come at any time, unlike the rest."""
+        if self._liquidation_every == NEVER:
+            return NEVER
+        return 1 + self._force.expovariate(1.0) * self._liquidation_every
+
     def _next_due(self) -> float:
-        return min(self._touch_at, self._book_at, self._trade_at, self._second_at)
+        timers = (self._touch_at, self._book_at, self._trade_at, self._liquidation_at)
+        return min(*timers, self._second_at)
+
+    def follow(self) -> None:
+        """From now on keep as many trades as those who follow may page back."""
+        if self.trades.maxlen != TRADES_FOLLOWED:
+            self.trades = deque(self.trades, TRADES_FOLLOWED)
 
     # --- time
 
@@ -153,7 +177,12 @@ class Market:
                 event = self._stir()
             elif due == self._trade_at:
                 self._trade_at += self._trade_every
-                event = self._deal()
+                event = self._deal(self._size(), self.rng.random() < 0.5)
+            elif due == self._liquidation_at:
+                self._liquidation_at += self._until_liquidation()
+                event = self._liquidate()
+                yield event
+                event = event._replace(trigger=Trigger.LIQUIDATION)
             else:
                 self._second_at += 1000
                 event = self._second()
@@ -172,6 +201,40 @@ class Market:
         for _ in self.advance(until_ms):
             pass
         self.book.skip(skipped)
+
+    # --- what a venue does to a market
+
+    def delist(self) -> None:
+        """Nothing happens from now on."""
+        self.listed = False
+        self.due_ms = NEVER
+
+    def relist(self, now_ms: float) -> None:
+        """Go on, as if no time had passed."""
+        self.listed = True
+        self.shift(now_ms - self.now_ms)
+
+    def shift(self, ms: float) -> None:
+        """Let the market's clock jump; what is due stays as far away as it was."""
+        self.now_ms += int(ms)
+        self._touch_at += ms
+        self._book_at += ms
+        self._trade_at += ms
+        self._liquidation_at += ms
+        self._second_at = float((self.now_ms // 1000 + 1) * 1000)
+        self.due_ms = self._next_due() if self.listed else NEVER
+
+    def pace_trades(self, rate: float) -> float:
+        """Deal `rate` times a second from now on; the rate until now."""
+        old, self._trade_every = 1000 / self._trade_every, 1000 / rate if rate else NEVER
+        self._trade_at = self.now_ms + self._trade_every
+        self.due_ms = self._next_due()
+        return old
+
+    def push(self) -> Event:
+        """An extra moment at which depth is pushed, without any change."""
+        self.stirs += 1
+        return Event(Trigger.BOOK, self.now_ms)
 
     # --- events
 
@@ -237,10 +300,13 @@ class Market:
                 return
             self.book.set(key, self._size())
 
-    def _deal(self) -> Event:
+    def _liquidate(self) -> Event:
+        """A forced order of its own is a trade as well."""
+        size = 1 + int(self._force.expovariate(1.0) * LIQUIDATION_SIZE * self.typical_size)
+        return self._deal(size, self._force.random() < 0.5)
+
+    def _deal(self, size: int, buys: bool) -> Event:
         """A trade at the best price; what it met is replaced by a new size."""
-        buys = self.rng.random() < 0.5
-        size = self._size()
         price = self.book.best_ask if buys else self.book.best_bid
         fills = self._fills(size)
         self._trade_id += 1
@@ -260,6 +326,7 @@ class Market:
 
     def _second(self) -> Event:
         self.candles.roll(self.now_ms // MINUTE_MS)
+        self._corrector.correct(self.candles, self.now_ms)
         return Event(Trigger.SECOND, self.now_ms)
 
     # --- views
@@ -280,6 +347,10 @@ class Market:
 
     def price_text(self, ticks: int) -> str:
         return f"{ticks * float(self.instrument.tick):.{self.instrument.price_places}f}"
+
+    def lots_text(self, units: int) -> str:
+        """`units` as contracts where these are divisible."""
+        return f"{units * self.instrument.lot:f}"
 
     def base_text(self, units: int) -> str:
         """`units` as an amount of base currency."""
@@ -320,8 +391,10 @@ class Market:
 
     @property
     def funding(self) -> Funding:
-        hours = self.instrument.funding_hours
-        period_ms = hours * 3_600_000
-        minute = self.now_ms // MINUTE_MS
-        rate = round(1e-4 * (1 + math.sin(minute / 97 + self.phase * 6)), 8)
-        return Funding(rate, (self.now_ms // period_ms + 1) * period_ms, hours)
+        """As it looks now; it is settled at the rate of that minute."""
+        return self._settling.at(self.now_ms)
+
+    def settlements(self, first_ms: int, last_ms: int) -> list[Funding]:
+        """Those in [first_ms, last_ms] that are past, ascending; `next_ms` is their time."""
+        born_ms = (self._first_minute - HISTORY_MINUTES) * MINUTE_MS
+        return self._settling.between(max(first_ms, born_ms), min(last_ms, self.now_ms))

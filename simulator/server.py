@@ -10,9 +10,11 @@ from time import time
 import orjson
 from aiohttp import WSCloseCode, WSMsgType, web
 
+from simulator.clock import SKEW_MS
 from simulator.dialect import Reply
+from simulator.faults.control import Control
 from simulator.listener import Listener
-from simulator.market import Rates
+from simulator.market import Market, Rates
 from simulator.session import Session
 from simulator.truth import Truth
 from simulator.universe import instruments
@@ -53,6 +55,7 @@ class Server:
             )
             for name, dialect in DIALECTS.items()
         }
+        self._control = Control(self.venues)
         self.port = 0
         self.paused = False
         """Nothing new happens while it is set; what has happened is still answered."""
@@ -64,6 +67,7 @@ class Server:
             "/_truth": self._truth,
             "/_subscriptions": self._subscriptions,
             "/_book": self._book,
+            "/_trades": self._trades,
         }
 
     # --- life
@@ -106,15 +110,18 @@ class Server:
         sleepers = cycle(self.venues.values())
         while True:
             await asyncio.sleep(TICK_S if self._followed() else IDLE_TICK_S)
+            for venue in self.venues.values():
+                if venue.faults.active:
+                    venue.faults.expire()
             if self.paused:
                 continue
             now_ms = time() * 1000
             for venue in self.venues.values():
-                venue.drive(now_ms)
+                venue.drive()
             if int(now_ms / 1000) != second:
                 second = int(now_ms / 1000)
                 self._each_second(int(now_ms))
-            next(sleepers).rouse(now_ms)
+            next(sleepers).rouse()
 
     def _followed(self) -> bool:
         return any(venue.followed for venue in self.venues.values())
@@ -122,7 +129,7 @@ class Server:
     def _each_second(self, now_ms: int) -> None:
         for venue in self.venues.values():
             for session in list(venue.sessions.values()):
-                venue.dialect.heartbeat(session, now_ms)
+                venue.dialect.heartbeat(session, now_ms + int(venue.skew_ms))
 
     # --- venues
 
@@ -130,13 +137,19 @@ class Server:
         own = self._own_paths.get(request.path)
         if own is not None:
             return own(request)
+        if request.path.startswith("/_faults"):
+            return await self._control.answer(request)
         name, _, rest = request.path[1:].partition("/")
         venue, path = self.venues.get(name), f"/{rest}"
         if venue is None:
             return web.Response(status=404, text="no such venue")
         if request.headers.get("upgrade", "").lower() == "websocket":
             return await self._socket(request, venue, path)
+        SKEW_MS.set(venue.skew_ms)
+        fault = venue.faults.request(path) if venue.faults.active else None
         reply, weight = self._rest(request, venue, path)
+        if fault is not None:
+            reply = fault.reply(reply)
         self.truth.note(
             venue.name,
             "rest",
@@ -146,24 +159,30 @@ class Server:
             status=reply.status,
             weight=weight,
         )
+        if fault is not None:
+            facts = {"method": request.method, "path": path, "query": request.query_string}
+            fault.apply(**facts, status=reply.status)
+            return await fault.send(request, reply)
         return web.Response(
-            status=reply.status, body=reply.body, headers=reply.headers, content_type=JSON
+            status=reply.status,
+            body=reply.body,
+            headers=reply.headers,
+            content_type=reply.content_type,
         )
 
     def _rest(self, request: web.BaseRequest, venue: Venue, path: str) -> tuple[Reply, int]:
         dialect, query, now_s = venue.dialect, request.query, time()
         if request.method != "GET":
-            refusal = dialect.unknown_path(path)
-            return Reply(refusal.status, orjson.dumps(refusal.body)), 0
+            return dialect.unknown_path(path).reply(), 0
         charge = dialect.charge(path, query)
         limit = dialect.limits[charge.limit]
         used, allowed = venue.meter.spend(request.remote or "", charge, limit, now_s)
         headers = dialect.usage(charge, used)
         if not allowed:
             wait_s = venue.meter.retry_after_s(limit, now_s)
-            refusal = dialect.too_many(wait_s)
+            refusal = dialect.too_many(wait_s).reply()
             headers |= {"Retry-After": str(wait_s)} if dialect.says_retry_after else {}
-            return Reply(refusal.status, orjson.dumps(refusal.body), headers), charge.weight
+            return Reply(refusal.status, refusal.body, headers), charge.weight
         reply = dialect.answer(path, query)
         return Reply(reply.status, reply.body, headers | reply.headers), charge.weight
 
@@ -172,6 +191,9 @@ class Server:
     ) -> web.StreamResponse:
         if not venue.dialect.has_socket(path):
             return web.Response(status=404)
+        refused = venue.faults.upgrade() if venue.faults.active else None
+        if refused is not None:
+            return await refused.answer(path)
         # Frames are encoded once for all clients, so none of them gets compression.
         socket = web.WebSocketResponse(
             compress=False, heartbeat=venue.dialect.websocket_ping_s, timeout=CLOSE_GRACE_S
@@ -182,6 +204,8 @@ class Server:
         session.attach(request.transport)
         venue.sessions[session.number] = session
         self.truth.note(venue.name, "open", conn=session.number, path=path)
+        if venue.faults.active:
+            venue.faults.opened(session)
         try:
             await self._listen(session, socket)
         finally:
@@ -194,10 +218,12 @@ class Server:
     async def _listen(self, session: Session, socket: web.WebSocketResponse) -> None:
         venue = session.venue
         async for message in socket:
+            await session.thawed.wait()
             if message.type is not WSMsgType.TEXT:
                 continue
             self.truth.note(venue.name, "received", conn=session.number, raw=message.data)
-            session.heard_ms = time() * 1000
+            SKEW_MS.set(venue.skew_ms)
+            session.heard_ms = venue.now_ms()
             venue.dialect.receive(session, message.data)
 
     # --- what tests and operators ask
@@ -216,18 +242,52 @@ class Server:
     def _subscriptions(self, _request: web.BaseRequest) -> web.Response:
         return _json({name: venue.subscriptions() for name, venue in self.venues.items()})
 
-    def _book(self, request: web.BaseRequest) -> web.Response:
-        """`?venue=NAME&id=MARKET&levels=N`: the whole truth about a book, sizes in base."""
+    def _asked(self, request: web.BaseRequest) -> tuple[Venue, Market] | None:
         venue = self.venues.get(request.query.get("venue", ""))
         market = venue.market(request.query.get("id", "")) if venue else None
-        if market is None:
+        return (venue, market) if venue and market else None
+
+    def _trades(self, request: web.BaseRequest) -> web.Response:
+        """`?venue=NAME&id=MARKET&after=ID`: what was traded, oldest first, sizes in base."""
+        asked = self._asked(request)
+        if asked is None:
             return web.Response(status=404, text="no such market")
+        venue, market = asked
+        rows = [
+            {
+                "id": venue.dialect.trade_id(market, trade),
+                "price": market.price_text(trade.price),
+                "size": market.base_text(trade.size),
+                "side": "buy" if trade.taker_buys else "sell",
+                "t": trade.t_ms,
+            }
+            for trade in market.trades
+        ]
+        after = request.query.get("after")
+        cut = next((n for n, row in enumerate(rows, 1) if row["id"] == after), None)
+        if after is not None and cut is None:
+            return web.Response(status=404, text=f"no trade {after} among those kept")
+        return _json({"trades": rows[cut or 0 :]})
+
+    def _book(self, request: web.BaseRequest) -> web.Response:
+        """`?venue=NAME&id=MARKET&levels=N&push=1`: the whole truth about a book, sizes in base.
+
+        `update_id` is the book's own, `stream_id` the last id of the push of depth that was last;
+        with `push` one is made now, so that both are of the same moment.
+        """
+        asked = self._asked(request)
+        if asked is None:
+            return web.Response(status=404, text="no such market")
+        venue, market = asked
+        if request.query.get("push") == "1":
+            venue.push(market)
         view = market.book.view(int(request.query.get("levels", "20")))
         sides: dict[str, list[tuple[str, str]]] = {"bids": [], "asks": []}
         for key, size in view.items():
             level = (market.price_text(abs(key)), market.base_text(size))
             sides["bids" if key > 0 else "asks"].append(level)
-        return _json({"update_id": market.book.update_id, **sides})
+        ids = {"update_id": market.book.update_id, "stream_id": venue.dialect.book_id(market)}
+        return _json({**ids, **sides})
 
 
 def _json(value: object) -> web.Response:

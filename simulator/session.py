@@ -1,12 +1,14 @@
 """One websocket client of a venue: what it subscribed to and what is on its way to it."""
 
 import asyncio
+import struct
+from socket import SO_LINGER, SOL_SOCKET
 from time import time, time_ns
 from typing import TYPE_CHECKING
 
-from aiohttp import web
+from aiohttp import WSCloseCode, web
 
-from simulator.frame import BINARY, TEXT, Frame, wire
+from simulator.frame import BINARY, CLOSE, TEXT, Frame, wire
 from simulator.topic import Topic
 
 if TYPE_CHECKING:
@@ -32,6 +34,9 @@ class Session:
         self._socket = socket
         self._outgoing: list[bytes] = []
         self._transport: asyncio.Transport | None = None
+        self.thawed = asyncio.Event()
+        """Not set: the server has forgotten this connection, and it stays open."""
+        self.thawed.set()
         self._loop = asyncio.get_running_loop()
         self._truth = venue.truth
         self._truth_head = f',"venue":"{venue.name}","conn":{number},"event":"sent",'
@@ -58,7 +63,7 @@ class Session:
     def _flush(self) -> None:
         outgoing, self._outgoing = self._outgoing, []
         transport = self._transport
-        if transport is None or transport.is_closing():
+        if transport is None or transport.is_closing() or not self.thawed.is_set():
             return
         transport.write(b"".join(outgoing))
         if transport.get_write_buffer_size() > OUTGOING_MAX_BYTES:
@@ -69,6 +74,35 @@ class Session:
         self._truth.note(self.venue.name, "abort", conn=self.number, reason=reason)
         if self._transport is not None:
             self._transport.abort()
+
+    def reset(self) -> None:
+        """End the TCP connection with a RST."""
+        raw = self._transport.get_extra_info("socket") if self._transport else None
+        if raw is not None:
+            raw.setsockopt(SOL_SOCKET, SO_LINGER, struct.pack("ii", 1, 0))
+        self.abort("reset")
+
+    def say_close(self, code: int) -> None:
+        """Begin the closing handshake; 1006 has none, the connection just ends."""
+        if code != WSCloseCode.ABNORMAL_CLOSURE:
+            self._write(wire(struct.pack("!H", code), CLOSE))
+        elif self._transport is not None:
+            self._transport.close()
+
+    def freeze(self) -> None:
+        """Neither read nor write, until `thaw`; what is sent meanwhile is lost."""
+        self.thawed.clear()
+        if self._transport is not None:
+            self._transport.pause_reading()
+
+    def thaw(self) -> None:
+        self.thawed.set()
+        if self._transport is not None and not self._transport.is_closing():
+            self._transport.resume_reading()
+
+    def inject(self, data: bytes) -> None:
+        """Bytes that no venue meant to send."""
+        self._write(data)
 
     async def close(self, code: int) -> None:
         await self._socket.close(code=code)
@@ -81,8 +115,7 @@ class Session:
         self.groups[key] = topics
         for topic in topics:
             self.venue.join(topic, self)
-            for frame in topic.greet():
-                self.send(frame)
+            topic.welcome(self)
 
     def unsubscribe(self, key: str) -> bool:
         topics = self.groups.pop(key, None)

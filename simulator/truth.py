@@ -16,7 +16,7 @@ class Truth:
     """Keeps the last lines in memory, and all of them in `path` where one is given.
 
     Every line has `t` (epoch nanoseconds), `venue` and `event`: `rest`, `open`, `close`,
-    `received` or `sent`.
+    `received`, `subscribed`, `unsubscribed`, `sent` or `fault`.
     """
 
     def __init__(self, path: Path | None = None) -> None:

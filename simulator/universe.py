@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from decimal import Decimal
 
-VENUES = ("binance", "bybit", "bitget", "htx", "gate")
+VENUES = ("binance", "bybit", "bitget", "htx", "gate", "okx")
 
 
 @dataclass(frozen=True, slots=True)
@@ -11,7 +11,7 @@ class Listing:
     """A base currency as all venues list it against USDT.
 
     `price` (USDT) is where its walk starts and what it reverts to; `tick` is the price step; `step`
-    the size step in base currency of venues that trade base currency; the two contract sizes
+    the size step in base currency of venues that trade base currency; the contract sizes
     (base currency a contract) belong to the venues that count sizes in contracts.
     """
 
@@ -21,44 +21,48 @@ class Listing:
     step: str
     htx_contract: str
     gate_contract: str
+    okx_contract: str
 
 
 LISTINGS = (
-    Listing("BTC", "64000", "0.1", "0.001", "0.001", "0.0001"),
-    Listing("ETH", "3200", "0.01", "0.001", "0.01", "0.01"),
-    Listing("SOL", "150", "0.01", "0.1", "1", "1"),
-    Listing("DOGE", "0.12", "0.00001", "1", "100", "10"),
-    Listing("XRP", "0.52", "0.0001", "0.1", "10", "10"),
-    Listing("ADA", "0.38", "0.00001", "1", "10", "10"),
-    Listing("AVAX", "27", "0.001", "1", "1", "1"),
-    Listing("LINK", "14", "0.001", "0.01", "0.1", "1"),
-    Listing("LTC", "72", "0.01", "0.001", "0.1", "0.1"),
-    Listing("BCH", "350", "0.01", "0.001", "0.01", "0.01"),
-    Listing("DOT", "6.1", "0.001", "0.1", "1", "1"),
-    Listing("TRX", "0.13", "0.00001", "1", "100", "100"),
-    Listing("ATOM", "7.4", "0.001", "0.01", "1", "1"),
-    Listing("UNI", "9.2", "0.001", "1", "1", "1"),
-    Listing("FIL", "5.3", "0.001", "0.1", "0.1", "0.01"),
-    Listing("APT", "8.4", "0.001", "0.1", "0.1", "0.1"),
-    Listing("ARB", "0.82", "0.0001", "0.1", "10", "1"),
-    Listing("OP", "1.85", "0.0001", "0.1", "1", "1"),
-    Listing("SUI", "1.1", "0.0001", "0.1", "1", "1"),
-    Listing("NEAR", "5.2", "0.001", "1", "1", "1"),
-    Listing("INJ", "24", "0.001", "0.1", "0.1", "1"),
-    Listing("SEI", "0.41", "0.00001", "1", "10", "10"),
-    Listing("TIA", "7.7", "0.001", "1", "1", "1"),
-    Listing("AAVE", "92", "0.01", "0.1", "0.01", "0.01"),
-    Listing("ETC", "23", "0.001", "0.01", "1", "0.1"),
-    Listing("XLM", "0.098", "0.00001", "1", "10", "10"),
-    Listing("ICP", "9.1", "0.001", "1", "0.1", "0.1"),
-    Listing("ALGO", "0.15", "0.00001", "0.1", "10", "10"),
-    Listing("1000PEPE", "0.0109", "0.000001", "1", "1000", "100"),
-    Listing("币安人生", "0.21", "0.00001", "1", "10", "10"),
+    Listing("BTC", "64000", "0.1", "0.001", "0.001", "0.0001", "0.01"),
+    Listing("ETH", "3200", "0.01", "0.001", "0.01", "0.01", "0.1"),
+    Listing("SOL", "150", "0.01", "0.1", "1", "1", "1"),
+    Listing("DOGE", "0.12", "0.00001", "1", "100", "10", "1000"),
+    Listing("XRP", "0.52", "0.0001", "0.1", "10", "10", "100"),
+    Listing("ADA", "0.38", "0.00001", "1", "10", "10", "100"),
+    Listing("AVAX", "27", "0.001", "1", "1", "1", "1"),
+    Listing("LINK", "14", "0.001", "0.01", "0.1", "1", "1"),
+    Listing("LTC", "72", "0.01", "0.001", "0.1", "0.1", "1"),
+    Listing("BCH", "350", "0.01", "0.001", "0.01", "0.01", "0.1"),
+    Listing("DOT", "6.1", "0.001", "0.1", "1", "1", "1"),
+    Listing("TRX", "0.13", "0.00001", "1", "100", "100", "1000"),
+    Listing("ATOM", "7.4", "0.001", "0.01", "1", "1", "1"),
+    Listing("UNI", "9.2", "0.001", "1", "1", "1", "1"),
+    Listing("FIL", "5.3", "0.001", "0.1", "0.1", "0.01", "0.1"),
+    Listing("APT", "8.4", "0.001", "0.1", "0.1", "0.1", "1"),
+    Listing("ARB", "0.82", "0.0001", "0.1", "10", "1", "10"),
+    Listing("OP", "1.85", "0.0001", "0.1", "1", "1", "1"),
+    Listing("SUI", "1.1", "0.0001", "0.1", "1", "1", "1"),
+    Listing("NEAR", "5.2", "0.001", "1", "1", "1", "10"),
+    Listing("INJ", "24", "0.001", "0.1", "0.1", "1", "0.1"),
+    Listing("SEI", "0.41", "0.00001", "1", "10", "10", "10"),
+    Listing("TIA", "7.7", "0.001", "1", "1", "1", "1"),
+    Listing("AAVE", "92", "0.01", "0.1", "0.01", "0.01", "0.1"),
+    Listing("ETC", "23", "0.001", "0.01", "1", "0.1", "10"),
+    Listing("XLM", "0.098", "0.00001", "1", "10", "10", "100"),
+    Listing("ICP", "9.1", "0.001", "1", "0.1", "0.1", "0.01"),
+    Listing("ALGO", "0.15", "0.00001", "0.1", "10", "10", "10"),
+    Listing("1000PEPE", "0.0109", "0.000001", "1", "1000", "100", "10000"),
+    Listing("币安人生", "0.21", "0.00001", "1", "10", "10", "10"),
 )
 
 NOT_LISTED = {"htx": {"SOL"}, "bitget": {"ALGO"}, "gate": {"ICP"}}
 
-SEPARATOR = {"htx": "-", "gate": "_"}
+SEPARATOR = {"htx": "-", "gate": "_", "okx": "-"}
+SUFFIX = {"okx": "-SWAP"}
+OKX_LOT = Decimal("0.01")
+"""The size step there, in contracts."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +70,8 @@ class Instrument:
     """One perpetual contract of one venue: its names and its grid.
 
     Prices are counted in ticks and sizes in units everywhere inside the model; a unit is the size
-    step, or one contract where the venue counts contracts.
+    step, or one contract where the venue counts whole contracts. `lot` is a unit in the amounts
+    that the venue writes where it counts contracts.
     """
 
     venue: str
@@ -77,6 +82,7 @@ class Instrument:
     tick: Decimal
     unit: Decimal
     funding_hours: int
+    lot: Decimal = Decimal(1)
 
     @property
     def price_places(self) -> int:
@@ -97,16 +103,26 @@ def instruments(venue: str, count: int | None = None) -> list[Instrument]:
     ]
 
 
+def instrument(venue: str, base: str, price: str) -> Instrument:
+    """What `venue` calls `base`, with the usual grid or, where it has none, one that fits."""
+    known = next((listing for listing in LISTINGS if listing.base == base), None)
+    fitting = Decimal(price).adjusted() - 4
+    tick = f"{Decimal(1).scaleb(fitting):f}"
+    return _instrument(venue, 0, known or Listing(base, price, tick, "1", "1", "1", "1"))
+
+
 def _instrument(venue: str, index: int, listing: Listing) -> Instrument:
     units = {"htx": listing.htx_contract, "gate": listing.gate_contract}
+    units["okx"] = str(Decimal(listing.okx_contract) * OKX_LOT)
     tick = Decimal(listing.tick)
     return Instrument(
         venue=venue,
         base=listing.base,
-        id=f"{listing.base}{SEPARATOR.get(venue, '')}USDT",
+        id=f"{listing.base}{SEPARATOR.get(venue, '')}USDT{SUFFIX.get(venue, '')}",
         symbol=f"{listing.base}/USDT:USDT",
         start_ticks=int(Decimal(listing.price) / tick),
         tick=tick,
         unit=Decimal(units.get(venue, listing.step)),
         funding_hours=4 if index % 5 == 4 else 8,
+        lot=OKX_LOT if venue == "okx" else Decimal(1),
     )

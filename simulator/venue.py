@@ -5,6 +5,7 @@ from time import time
 from typing import TypeVar
 
 from simulator.dialect import Dialect
+from simulator.faults.faults import Faults
 from simulator.market import Market, Rates, Trigger
 from simulator.session import Session
 from simulator.topic import Topic
@@ -18,10 +19,13 @@ T = TypeVar("T", bound=Topic)
 class Venue:
     """Markets that nobody follows stand still until somebody asks."""
 
-    def __init__(self, name: str, markets: list[Market], truth: Truth) -> None:
+    def __init__(self, name: str, markets: list[Market], rates: Rates, truth: Truth) -> None:
         self.name = name
         self.truth = truth
         self.meter = Meter()
+        self.rates = rates
+        self.skew_ms = 0.0
+        self.faults = Faults(self)
         self.sessions: dict[int, Session] = {}
         self.dialect: Dialect
         self.markets = markets
@@ -32,35 +36,63 @@ class Venue:
     # --- markets
 
     def market(self, id_: str) -> Market | None:
-        """The market with the venue's own id, brought up to now."""
+        """The listed market with the venue's own id, brought up to now."""
         market = self._by_id.get(id_)
-        if market is not None:
-            self._refresh(market)
+        if market is None or not market.listed:
+            return None
+        self._refresh(market)
         return market
+
+    def find(self, name: str) -> Market | None:
+        """By the venue's own id or by the unified symbol, listed or not."""
+        unified = (market for market in self.markets if market.instrument.symbol == name)
+        return self._by_id.get(name) or next(unified, None)
+
+    def enlist(self, market: Market) -> None:
+        self.markets.append(market)
+        self._by_id[market.instrument.id] = market
+
+    def now_ms(self) -> float:
+        return time() * 1000 + self.skew_ms
+
+    def skew(self, ms: float) -> None:
+        """Let all clocks of the venue jump."""
+        for market in self.markets:
+            self._refresh(market)
+            market.shift(ms)
+        self.skew_ms += ms
 
     def all_markets(self) -> Iterator[Market]:
         for market in self.markets:
-            self._refresh(market)
-            yield market
+            if market.listed:
+                self._refresh(market)
+                yield market
 
     def settled(self, now_ms: float) -> list[Market]:
         """All markets for a stream of all symbols, those that sleep brought up to `now_ms`."""
         for market in self.markets:
             if market not in self._followers:
                 market.catch_up(now_ms)
-        return self.markets
+        return [market for market in self.markets if market.listed]
 
     def _refresh(self, market: Market) -> None:
         if market in self._followers:
-            self._drive(market, self._followers[market], time() * 1000)
+            self._drive(market, self._followers[market], self.now_ms())
         else:
-            market.catch_up(time() * 1000)
+            market.catch_up(self.now_ms())
 
-    def rouse(self, now_ms: float) -> None:
+    def push(self, market: Market) -> None:
+        """Bring those who follow the book of `market` up to where it is now."""
+        self._refresh(market)
+        event = market.push()
+        for topic in self._followers.get(market, {}).get(Trigger.BOOK, []):
+            topic.publish(event)
+
+    def rouse(self) -> None:
         """Keep sleeping markets from falling far behind, one at a time."""
         idle = [market for market in self.markets if market not in self._followers]
         if idle:
-            min(idle, key=lambda market: market.due_ms).catch_up(now_ms)
+            min(idle, key=lambda market: market.due_ms).catch_up(self.now_ms())
 
     # --- streams
 
@@ -74,12 +106,18 @@ class Venue:
         self._topics[market.instrument.id, topic.channel] = topic
         followers = self._followers.setdefault(market, {trigger: [] for trigger in Trigger})
         if not topic.subscribers:
+            market.follow()
             for trigger in topic.triggers:
                 followers[trigger].append(topic)
         topic.subscribers[session] = None
+        self._note("subscribed", topic, session)
+        if self.faults.active:
+            self.faults.joined(topic, session)
 
     def leave(self, topic: Topic, session: Session) -> None:
-        topic.subscribers.pop(session, None)
+        if session in topic.subscribers:
+            del topic.subscribers[session]
+            self._note("unsubscribed", topic, session)
         if topic.subscribers:
             return
         self._topics.pop((topic.market.instrument.id, topic.channel), None)
@@ -89,12 +127,21 @@ class Venue:
         if not any(followers.values()):
             self._followers.pop(topic.market, None)
 
+    def _note(self, event: str, topic: Topic, session: Session) -> None:
+        facts = {"channel": topic.channel, "symbol": topic.symbol}
+        self.truth.note(self.name, event, conn=session.number, **facts)
+
+    @property
+    def topics(self) -> Iterator[Topic]:
+        return iter(self._topics.values())
+
     @property
     def followed(self) -> bool:
         return bool(self._followers)
 
-    def drive(self, now_ms: float) -> None:
+    def drive(self) -> None:
         """Let everything happen that is due, and push it."""
+        now_ms = self.now_ms()
         for market, followers in list(self._followers.items()):
             if market.due_ms <= now_ms:
                 self._drive(market, followers, now_ms)
@@ -122,6 +169,6 @@ def open_venue(
 ) -> Venue:
     start_ms = int(time() * 1000)
     markets = [Market(instrument, seed, rates, start_ms) for instrument in instruments]
-    venue = Venue(dialect.name, markets, truth)
+    venue = Venue(dialect.name, markets, rates, truth)
     venue.dialect = dialect(venue)
     return venue

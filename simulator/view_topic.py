@@ -1,5 +1,7 @@
 """The part of a depth-limited book stream that all venues share."""
 
+from typing import ClassVar
+
 from simulator.book import View, difference
 from simulator.market import Market, Trigger
 from simulator.topic import Topic
@@ -8,7 +10,8 @@ from simulator.topic import Topic
 class ViewTopic(Topic):
     """Keeps the best `depth` levels as last pushed, which is what all subscribers hold."""
 
-    triggers = (Trigger.BOOK,)
+    triggers: ClassVar[tuple[Trigger, ...]] = (Trigger.BOOK,)
+    incremental = True
 
     def __init__(self, depth: int, market: Market, channel: str) -> None:
         super().__init__(market, channel)

@@ -13,8 +13,15 @@ from typing import Any
 import aiohttp
 import orjson
 
-TRADE_ID_FIELDS = {"binance": "a", "bybit": "i", "bitget": "tradeId", "htx": "id", "gate": "id"}
-VENUES = ("binance", "bybit", "bitget", "htx", "gate")
+TRADE_ID_FIELDS = {
+    "binance": "a",
+    "bybit": "i",
+    "bitget": "tradeId",
+    "htx": "id",
+    "gate": "id",
+    "okx": "tradeId",
+}
+VENUES = ("binance", "bybit", "bitget", "htx", "gate", "okx")
 
 
 @dataclass(frozen=True)
@@ -39,6 +46,30 @@ class Simulator:
         url = f"http://127.0.0.1:{self.port}/_subscriptions"
         async with aiohttp.ClientSession() as session, session.get(url) as response:
             return (await response.json())[venue]  # type: ignore[no-any-return]
+
+    async def fault(self, venue: str, fault: str, **parameters: Any) -> str:
+        """Start a fault; its id."""
+        body = {"venue": venue, "fault": fault, **parameters}
+        return (await self._asked("POST", "/_faults", json=body))["id"]  # type: ignore[no-any-return]
+
+    async def heal(self, id_: str) -> None:
+        await self._asked("DELETE", f"/_faults/{id_}")
+
+    async def trades(self, venue: str, market_id: str) -> list[dict[str, Any]]:
+        """All that happened, oldest first: id (as streamed), price, size (base), side, t (ms)."""
+        query = {"venue": venue, "id": market_id}
+        return (await self._asked("GET", "/_trades", params=query))["trades"]  # type: ignore[no-any-return]
+
+    async def book(self, venue: str, market_id: str, levels: int) -> dict[str, Any]:
+        """The true book at a push of depth made just now, whose last id is `stream_id`."""
+        query = {"venue": venue, "id": market_id, "levels": levels, "push": 1}
+        return await self._asked("GET", "/_book", params=query)  # type: ignore[no-any-return]
+
+    async def _asked(self, method: str, path: str, **arguments: Any) -> Any:
+        url = f"http://127.0.0.1:{self.port}{path}"
+        async with aiohttp.request(method, url, **arguments) as response:
+            assert response.status == 200, await response.text()
+            return await response.json()
 
     def events(self, venue: str) -> list[dict[str, Any]]:
         """The truth of one venue so far; the last lines may still be on their way to disk."""

@@ -6,7 +6,8 @@ from simulator.venues.bitget import Bitget
 from simulator.venues.bybit import Bybit
 from simulator.venues.gate import Gate
 from simulator.venues.htx import Htx
+from simulator.venues.okx import Okx
 
 DIALECTS: dict[str, type[Dialect]] = {
-    dialect.name: dialect for dialect in (Binance, Bybit, Bitget, Htx, Gate)
+    dialect.name: dialect for dialect in (Binance, Bybit, Bitget, Htx, Gate, Okx)
 }

@@ -11,8 +11,9 @@ import pytest
 
 from simulator.market import Market, Rates
 from simulator.server import Server, Settings
+from tests.venues import TRADE_ID_FIELDS
 
-VENUES = ("binance", "bybit", "bitget", "htx", "gate")
+VENUES = ("binance", "bybit", "bitget", "htx", "gate", "okx")
 BTC, ETH, DOGE = "BTC/USDT:USDT", "ETH/USDT:USDT", "DOGE/USDT:USDT"
 OPTIONS: dict[str, dict[str, Any]] = {
     "binance": {
@@ -34,8 +35,8 @@ OPTIONS: dict[str, dict[str, Any]] = {
         "fetchMarkets": {"types": ["swap"]},
         "swap": {"fetchMarkets": {"settlementCurrencies": ["usdt"]}},
     },
+    "okx": {"defaultType": "swap", "fetchMarkets": {"types": ["swap"]}},
 }
-TRADE_IDS = {"binance": "a", "bybit": "i", "bitget": "tradeId", "htx": "id", "gate": "id"}
 
 
 def client(venue: str, port: int) -> Any:
@@ -63,6 +64,9 @@ def client(venue: str, port: int) -> Any:
         case "gate":
             api["public"]["futures"] = f"{rest}/api/v4"
             api["swap"]["usdt"] = f"{ws}/v4/ws/usdt"
+        case "okx":
+            api["rest"] = rest
+            api["ws"] = f"{ws}/ws/v5"
     return made
 
 
@@ -123,8 +127,8 @@ async def test_rest(lively: Server, venue: str) -> None:
 @pytest.mark.parametrize("venue", VENUES)
 async def test_book_equals_the_simulators(venue: str) -> None:
     """Only book events, so that the model holds nothing which was not pushed yet."""
-    quiet = Rates(ticker=0, book=10, trade=0)
-    depth = {"binance": 900, "bybit": 50, "bitget": 200, "htx": 150, "gate": 100}[venue]
+    quiet = Rates(ticker=0, book=10, trade=0, liquidation=0)
+    depth = {"binance": 900, "bybit": 50, "bitget": 200, "htx": 150, "gate": 100, "okx": 400}[venue]
     async with (
         Server(Settings(port=0, symbols=2, rates=quiet)) as server,
         connected(venue, server) as exchange,
@@ -142,7 +146,9 @@ async def test_book_equals_the_simulators(venue: str) -> None:
 
 def levels(model: Market, contract: float, depth: int) -> list[tuple[float, Any]]:
     """ccxt counts sizes in contracts where the venue does, so a unit is one there."""
-    unit = 1.0 if contract != 1 else float(model.instrument.unit)
+    instrument = model.instrument
+    contracts = contract != 1 or instrument.venue == "okx"
+    unit = float(instrument.lot if contracts else instrument.unit)
     view = model.book.view(depth)
     return [(model.price(abs(key)), pytest.approx(size * unit)) for key, size in view.items()]
 
@@ -160,12 +166,12 @@ async def test_every_trade_sent_is_received(lively: Server, venue: str) -> None:
         await eventually(lambda: len(found) > 70)
         task.cancel()
         received = [trade["id"] for trade in found]
-        channels = [line["ids"].get(TRADE_IDS[venue], []) for line in sent(lively, venue)]
+        channels = [line["ids"].get(TRADE_ID_FIELDS[venue], []) for line in sent(lively, venue)]
         truth = {str(id_) for ids in channels for id_ in ids}
         assert {id_ for id_ in truth if received[0] <= id_ <= received[-1]} == set(received)
 
 
-@pytest.mark.parametrize("venue", ["bybit", "bitget", "gate"])
+@pytest.mark.parametrize("venue", ["bybit", "bitget", "gate", "okx"])
 async def test_tickers_flow(lively: Server, venue: str) -> None:
     async with connected(venue, lively) as exchange:
         first = await exchange.watch_ticker(BTC)
@@ -188,6 +194,9 @@ async def test_tickers_flow(lively: Server, venue: str) -> None:
         ("htx", "trades", (BTC,)),
         ("gate", "order_book", (BTC,)),
         ("gate", "trades", (BTC,)),
+        ("okx", "order_book", (BTC,)),
+        ("okx", "trades", (BTC,)),
+        ("okx", "ticker", (BTC,)),
     ],
 )
 async def test_unwatch_stops_the_stream(

@@ -107,6 +107,16 @@ async def test_unknown_symbols_are_refused_in_each_venues_words() -> None:
             "result",
             {"status": "fail"},
         ),
+        "okx/ws/v5/public": (
+            {"op": "subscribe", "args": [{"channel": "trades", "instId": "NO-USDT-SWAP"}]},
+            "code",
+            "60018",
+        ),
+        "okx/ws/v5/business": (
+            {"op": "subscribe", "args": [{"channel": "trades", "instId": "BTC-USDT-SWAP"}]},
+            "code",
+            "60018",
+        ),
     }
     async with process() as (_, port), aiohttp.ClientSession() as http:
         for path, (command, field, value) in commands.items():

@@ -3,14 +3,15 @@
 from itertools import pairwise
 from zlib import crc32
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from simulator.book import Book, View, difference
-from simulator.candles import Candle, bucket
+from simulator.candles import Candle, ChinaSpan, bucket
+from simulator.checksum import checksum
 from simulator.market import Event, Market, Rates, Trade, Trigger
 from simulator.universe import LISTINGS, VENUES, instruments
-from simulator.venues.bitget.streams import checksum
 
 START_MS = 1_795_000_000_000
 RATES = Rates(ticker=50, book=10, trade=20)
@@ -179,3 +180,85 @@ def _apply(view: View, changes: View) -> None:
             view[key] = size
         else:
             view.pop(key, None)
+
+
+def test_liquidations_come_as_trades_first() -> None:
+    made = Market(instruments("okx")[0], 7, Rates(trade=5, liquidation=60), START_MS)
+    events = list(made.advance(START_MS + 60_000))
+    forced = [n for n, event in enumerate(events) if event.trigger is Trigger.LIQUIDATION]
+    assert 30 < len(forced) < 150
+    for number in forced:
+        assert events[number - 1].trigger is Trigger.TRADE
+        assert events[number - 1].trade is events[number].trade
+
+
+def test_without_a_rate_there_are_no_liquidations() -> None:
+    made = Market(instruments("okx")[0], 7, Rates(liquidation=0), START_MS)
+    triggers = {event.trigger for event in made.advance(START_MS + 600_000)}
+    assert triggers == set(Trigger) - {Trigger.LIQUIDATION}
+
+
+def test_a_settled_rate_is_the_same_whoever_asks_and_whenever() -> None:
+    rates = Rates(funding_minutes=2)
+    early, late = (Market(instruments("gate")[0], 7, rates, START_MS + n) for n in (0, 33_000))
+    early.catch_up(START_MS + 300_000)
+    late.catch_up(START_MS + 900_000)
+    known = early.settlements(START_MS - 3_600_000, START_MS + 300_000)
+    assert len(known) == 32
+    assert late.settlements(known[0].next_ms, known[-1].next_ms) == known
+    assert late.funding.next_ms - late.settlements(0, late.now_ms)[-1].next_ms == 120_000
+    assert known[-1].next_ms <= early.now_ms
+
+
+def test_a_settlement_is_the_rate_that_was_shown_for_it() -> None:
+    made = Market(instruments("okx")[0], 7, Rates(funding_minutes=1), START_MS)
+    made.catch_up(START_MS + 59_999)
+    shown = made.funding
+    made.catch_up(shown.next_ms)
+    settled = made.settlements(shown.next_ms, made.now_ms)[0]
+    assert settled.rate == pytest.approx(shown.rate, rel=0.05)
+
+
+@pytest.mark.parametrize("share", [0.0, 1.0])
+def test_a_corrected_candle_changes_two_seconds_after_its_close(share: float) -> None:
+    rates = Rates(trade=20, liquidation=0, candle_corrections=share)
+    made = Market(instruments("binance")[0], 7, rates, START_MS)
+    minute = START_MS // 60_000 + 1
+    closed_ms = (minute + 1) * 60_000
+    made.catch_up(closed_ms + 1000)
+    streamed = made.candles.current(1, minute)
+    made.catch_up(closed_ms + 5000)
+    later = made.candles.current(1, minute)
+    assert 3 * share >= later.volume - streamed.volume >= share
+    assert (later.open, later.high, later.low, later.close) == (
+        streamed.open,
+        streamed.high,
+        streamed.low,
+        streamed.close,
+    )
+    made.catch_up(closed_ms + 50_000)
+    assert made.candles.current(1, minute) == later
+
+
+def test_a_followed_market_remembers_its_trades() -> None:
+    followed, other = market(), market()
+    followed.follow()
+    for made in (followed, other):
+        made.catch_up(START_MS + 300_000)
+    assert len(other.trades) == 2000
+    assert len(followed.trades) > 6000
+    assert list(followed.trades)[-2000:] == list(other.trades)
+
+
+def test_china_days_open_at_four_in_the_afternoon() -> None:
+    minute = START_MS // 60_000
+    assert bucket(minute, ChinaSpan(1440)) % 1440 == 960
+    assert bucket(minute, 1440) % 1440 == 0
+    assert bucket(minute, ChinaSpan(10_080)) == bucket(minute, 10_080) - 480
+
+
+def test_okx_counts_fractions_of_contracts() -> None:
+    made = market("okx")
+    assert made.instrument.id == "BTC-USDT-SWAP"
+    assert made.lots_text(812) == "8.12"
+    assert made.base(812) == 0.0812

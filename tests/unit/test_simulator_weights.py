@@ -19,6 +19,7 @@ CODES: dict[str, tuple[int, Any]] = {
     "bitget": (429, "429"),
     "htx": (429, 1032),
     "gate": (429, "TOO_MANY_REQUESTS"),
+    "okx": (429, "50011"),
 }
 
 

@@ -37,6 +37,16 @@ class Binance(Dialect):
         text = "Too many requests; current limit of IP is 2400 requests per minute."
         return VenueError(429, {"code": -1003, "msg": text})
 
+    def banned(self, until_ms: int) -> VenueError:
+        text = (
+            f"Way too many requests; IP banned until {until_ms}. "
+            "Please use the websocket for live updates to avoid bans."
+        )
+        return VenueError(418, {"code": -1003, "msg": text})
+
+    def maintenance(self) -> VenueError:
+        return VenueError(503, {"code": 1, "msg": "System is under maintenance."})
+
     def has_socket(self, path: str) -> bool:
         """`/public/ws/N` serves book and trades, `/market/ws/N` the rest; N is any name."""
         parts = path.strip("/").split("/")

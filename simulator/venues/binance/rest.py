@@ -1,14 +1,16 @@
 """Binance REST: paths below /fapi."""
 
 from collections.abc import Callable
-from time import time
 
 from simulator.candles import Candle
+from simulator.clock import now_ms as _now
 from simulator.dialect import Dialect, Query, VenueError, whole
+from simulator.funding import Funding
 from simulator.market import MINUTE_MS, Market, Trade
 from simulator.weights import Charge, Limit
 
-# exchangeInfo.rateLimits: 2400 weight a minute and IP; fundingInfo shares 500 in 5 minutes.
+# exchangeInfo.rateLimits: 2400 weight a minute and IP; fundingInfo and fundingRate share 500
+# in 5 minutes.
 LIMITS = {"ip": Limit(2400, 60), "funding": Limit(500, 300)}
 
 # "Request Weight" of each endpoint's page: (with symbol, without).
@@ -23,12 +25,9 @@ WEIGHTS = {
 DEPTH_WEIGHTS = {5: 2, 10: 2, 20: 2, 50: 2, 100: 5, 500: 10, 1000: 20}
 DEPTH_DEFAULT = 500
 KLINE_WEIGHTS = ((99, 1), (499, 2), (1000, 5), (1500, 10))
-KLINE_DEFAULT = 500
-KLINE_MAX = 1500
-AGG_DEFAULT = 500
-AGG_MAX = 1000
-AGG_WINDOW = 1000
-"""aggTrades served at all; the venue keeps more, but a keyless client should not rely on it."""
+KLINE_DEFAULT, KLINE_MAX = 500, 1500
+AGG_DEFAULT, AGG_MAX = 500, 1000
+FUNDINGS_DEFAULT, FUNDINGS_MAX = 100, 1000
 HOUR_MS = 3_600_000
 INTERVALS = {
     "1m": 1,
@@ -70,7 +69,7 @@ def illegal(name: str) -> VenueError:
 
 
 def weigh(path: str, query: Query) -> Charge:
-    if path == "/fapi/v1/fundingInfo":
+    if path in ("/fapi/v1/fundingInfo", "/fapi/v1/fundingRate"):
         return Charge("funding", 1)
     if path == "/fapi/v1/depth":
         limit = _digits(query, DEPTH_DEFAULT)
@@ -102,6 +101,7 @@ class Rest:
             "/fapi/v1/ticker/price": self._each(_price),
             "/fapi/v1/premiumIndex": self._each(_premium),
             "/fapi/v1/fundingInfo": self.funding_info,
+            "/fapi/v1/fundingRate": self.funding_rates,
             "/fapi/v1/depth": self.depth,
             "/fapi/v1/aggTrades": self.agg_trades,
             "/fapi/v1/trades": self.trades,
@@ -151,7 +151,21 @@ class Rest:
                 "disclaimer": False,
             }
             for market in self._venue.markets
+            if market.listed
         ]
+
+    def funding_rates(self, query: Query) -> object:
+        """Settlements, ascending: the first ones after `startTime`, else the latest."""
+        asked = query.get("symbol")
+        markets = [self._market(query)] if asked else list(self._venue.all_markets())
+        limit = min(whole(query, "limit", illegal("limit")) or FUNDINGS_DEFAULT, FUNDINGS_MAX)
+        start = whole(query, "startTime", illegal("startTime"))
+        end = whole(query, "endTime", illegal("endTime"))
+        last = _now() if end is None else end
+        first = start or 0
+        rows = [_settled(one, each) for one in markets for each in one.settlements(first, last)]
+        rows.sort(key=lambda row: int(str(row["fundingTime"])))
+        return rows[:limit] if start is not None else rows[-limit:]
 
     def depth(self, query: Query) -> object:
         market = self._market(query)
@@ -177,7 +191,7 @@ class Rest:
             raise COMBINATION
         if start is not None and end is not None and end - start > HOUR_MS:
             raise TOO_LONG
-        trades = list(market.trades)[-AGG_WINDOW:]
+        trades = list(market.trades)
         if first is not None:
             trades = [trade for trade in trades if trade.id >= first][:limit]
         elif start is not None:
@@ -222,10 +236,6 @@ class Rest:
             "openInterest": market.base_text(market.open_interest),
             "time": _now(),
         }
-
-
-def _now() -> int:
-    return int(time() * 1000)
 
 
 def levels(market: Market, view: dict[int, int]) -> tuple[list[list[str]], list[list[str]]]:
@@ -274,7 +284,7 @@ def _contract(market: Market) -> dict[str, object]:
         "contractType": "PERPETUAL",
         "deliveryDate": 4133404800000,
         "onboardDate": born,
-        "status": "TRADING",
+        "status": "TRADING" if market.listed else "SETTLING",
         "baseAsset": instrument.base,
         "quoteAsset": "USDT",
         "marginAsset": "USDT",
@@ -359,6 +369,15 @@ def _premium(market: Market) -> dict[str, object]:
         "interestRate": "0.00010000",
         "nextFundingTime": funding.next_ms,
         "time": market.now_ms,
+    }
+
+
+def _settled(market: Market, settled: Funding) -> dict[str, object]:
+    return {
+        "symbol": market.instrument.id,
+        "fundingTime": settled.next_ms,
+        "fundingRate": f"{settled.rate:.8f}",
+        "markPrice": f"{market.price(market.candles.close_at(settled.next_ms)):.8f}",
     }
 
 

@@ -10,7 +10,7 @@ from simulator.candle_topic import CandleTopic
 from simulator.candles import Candle
 from simulator.dialect import Dialect
 from simulator.frame import Frame
-from simulator.market import MINUTE_MS, Event, Market, Trigger
+from simulator.market import MINUTE_MS, Event, Market, Trade, Trigger
 from simulator.session import Session
 from simulator.topic import ALL, Topic, truth_head
 from simulator.venues.binance.rest import HOUR_MS, INTERVALS, agg_trade, changes, levels
@@ -27,7 +27,6 @@ class Streams:
 
     def __init__(self, dialect: Dialect) -> None:
         self._venue = dialect.venue
-        self._ids = {market.instrument.id.lower(): market for market in self._venue.markets}
 
     def receive(self, session: Session, text: str) -> None:
         try:
@@ -60,10 +59,9 @@ class Streams:
             return self._for_all(name)
         id_, _, stream = name.partition("@")
         maker = self._maker(stream)
-        market = self._ids.get(id_)
+        market = self._venue.market(id_.upper())
         if maker is None or market is None or not _served(path, stream):
             return []
-        self._venue.market(market.instrument.id)
         return [self._venue.topic(market, name, maker)]
 
     def _maker(self, stream: str) -> Maker | None:
@@ -77,9 +75,9 @@ class Streams:
         return STREAMS.get(stream)
 
     def _for_all(self, name: str) -> list[Topic]:
-        if name == "!bookTicker":
+        if name in SINGLES:
             markets = list(self._venue.all_markets())
-            return [self._venue.topic(market, name, BookTicker) for market in markets]
+            return [self._venue.topic(market, name, SINGLES[name]) for market in markets]
         maker = ARRAYS.get(name)
         if maker is None:
             return []
@@ -105,6 +103,7 @@ def _served(path: str, stream: str) -> bool:
 class Depth(Topic):
     """Every change of the whole book since the last push; `pu` chains the pushes."""
 
+    incremental = True
     triggers = (Trigger.BOOK,)
 
     def __init__(self, market: Market, channel: str) -> None:
@@ -151,6 +150,7 @@ class PartialDepth(Topic):
 
 
 class BookTicker(Topic):
+    kind = "quote"
     triggers = (Trigger.TOUCH,)
 
     def render(self, event: Event) -> Frame:
@@ -232,6 +232,41 @@ class MarkPrice(Topic):
         if not self.channel.endswith("@1s") and event.t_ms // 1000 % 3:
             return None
         return self.frame(mark_price(self.market, event.t_ms), {"E": event.t_ms})
+
+
+class ForceOrder(Topic):
+    """Of the liquidations within a second only the latest."""
+
+    triggers = (Trigger.LIQUIDATION, Trigger.SECOND)
+
+    def __init__(self, market: Market, channel: str) -> None:
+        super().__init__(market, channel)
+        self._latest: Trade | None = None
+
+    def render(self, event: Event) -> Frame | None:
+        if event.trigger is Trigger.LIQUIDATION:
+            self._latest = event.trade
+            return None
+        trade, self._latest = self._latest, None
+        return self._frame(trade, event.t_ms) if trade else None
+
+    def _frame(self, trade: Trade, t_ms: int) -> Frame:
+        market = self.market
+        price, size = market.price_text(trade.price), market.base_text(trade.size)
+        order = {
+            "s": market.instrument.id,
+            "S": "BUY" if trade.taker_buys else "SELL",
+            "o": "LIMIT",
+            "f": "IOC",
+            "q": size,
+            "p": price,
+            "ap": price,
+            "X": "FILLED",
+            "l": size,
+            "z": size,
+            "T": trade.t_ms,
+        }
+        return self.frame({"e": "forceOrder", "E": t_ms, "o": order}, {"liquidation": [trade.id]})
 
 
 class Kline(CandleTopic):
@@ -333,7 +368,9 @@ STREAMS: dict[str, Maker] = {
     "miniTicker": MiniTicker,
     "markPrice": MarkPrice,
     "markPrice@1s": MarkPrice,
+    "forceOrder": ForceOrder,
 }
+SINGLES: dict[str, Maker] = {"!bookTicker": BookTicker, "!forceOrder@arr": ForceOrder}
 ARRAYS: dict[str, Callable[[Market, int], dict[str, object]]] = {
     "!ticker@arr": day_ticker,
     "!miniTicker@arr": mini_ticker,

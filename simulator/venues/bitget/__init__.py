@@ -3,9 +3,10 @@
 from collections.abc import Callable, Mapping
 
 from simulator.dialect import Dialect, Query, VenueError
+from simulator.market import Market, Trade
 from simulator.session import Session
 from simulator.venue import Venue
-from simulator.venues.bitget.rest import LIMITS, SLOW_PATHS, Rest, refusal
+from simulator.venues.bitget.rest import LIMITS, SLOW_PATHS, Rest, refusal, trade_id
 from simulator.venues.bitget.streams import Streams
 from simulator.weights import Charge, Limit
 
@@ -16,6 +17,7 @@ SILENT_MAX_MS = 120_000
 class Bitget(Dialect):
     name = "bitget"
     limits: Mapping[str, Limit] = LIMITS
+    checksums = True
 
     def __init__(self, venue: Venue) -> None:
         super().__init__(venue)
@@ -33,6 +35,12 @@ class Bitget(Dialect):
 
     def too_many(self, _retry_after_s: int) -> VenueError:
         return refusal(429, "429", "Too Many Requests")
+
+    def maintenance(self) -> VenueError:
+        return refusal(503, "40200", "Server upgrade, please try again later")
+
+    def trade_id(self, _market: Market, trade: Trade) -> str:
+        return trade_id(trade)
 
     def has_socket(self, path: str) -> bool:
         return path == "/v2/ws/public"

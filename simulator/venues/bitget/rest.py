@@ -1,9 +1,9 @@
 """Bitget REST: paths below /api/v2/mix/market."""
 
 from collections.abc import Callable
-from time import time
 
-from simulator.candles import Candle
+from simulator.candles import Candle, ChinaSpan
+from simulator.clock import now_ms as _now
 from simulator.dialect import Dialect, Query, VenueError, whole
 from simulator.market import MINUTE_MS, Market, Trade
 from simulator.view_topic import sides
@@ -21,7 +21,9 @@ OTHER_PRODUCTS = frozenset(
 DEPTHS = {"1": 1, "5": 5, "15": 15, "50": 50, "max": 500}
 DEPTH_DEFAULT = "100"
 FILLS_MAX = 1000
+FUNDINGS_DEFAULT, FUNDINGS_MAX = 20, 100
 CANDLES_DEFAULT, CANDLES_MAX, HISTORY_CANDLES_MAX = 100, 1000, 200
+# Widths above four hours begin at midnight in UTC+8, unless they say `utc`.
 INTERVALS = {
     "1m": 1,
     "3m": 3,
@@ -31,10 +33,10 @@ INTERVALS = {
     "1H": 60,
     "2H": 120,
     "4H": 240,
-    "6H": 360,
-    "12H": 720,
-    "1D": 1440,
-    "1W": 10080,
+    "6H": ChinaSpan(360),
+    "12H": ChinaSpan(720),
+    "1D": ChinaSpan(1440),
+    "1W": ChinaSpan(10080),
     "6Hutc": 360,
     "12Hutc": 720,
     "1Dutc": 1440,
@@ -42,10 +44,6 @@ INTERVALS = {
 }
 
 Handler = Callable[[Query], object]
-
-
-def _now() -> int:
-    return int(time() * 1000)
 
 
 def refusal(status: int, code: str, text: str) -> VenueError:
@@ -74,6 +72,7 @@ class Rest:
             "fills": self.fills,
             "fills-history": self.fills_history,
             "open-interest": self.open_interest,
+            "history-fund-rate": self.funding_history,
         }
         paths = {f"{BASE}/{name}": self._product(made) for name, made in handlers.items()}
         return paths | {"/api/v2/public/time": self._wrap(lambda _: {"serverTime": str(_now())})}
@@ -138,7 +137,7 @@ class Rest:
             limit = whole(query, "limit", verification("limit")) or CANDLES_DEFAULT
             if start is not None and end is not None and start > end:
                 raise refusal(400, "40017", "Parameter verification failed")
-            last = (end if end is not None else _now()) // MINUTE_MS
+            last = (end - 1 if end is not None else _now()) // MINUTE_MS
             first = 0 if start is None else -(-start // MINUTE_MS)
             found = market.candles.spans(span, first, last, min(limit, most))
             return [row(market, candle) for candle in found]
@@ -158,7 +157,7 @@ class Rest:
         below = whole(query, "idLessThan", verification("idLessThan"))
         trades = [
             trade
-            for trade in list(market.trades)[-FILLS_MAX:]
+            for trade in market.trades
             if (start is None or trade.t_ms >= start)
             and (end is None or trade.t_ms <= end)
             and (below is None or int(trade_id(trade)) < below)
@@ -184,6 +183,23 @@ class Rest:
         size = market.base_text(market.open_interest)
         rows = [{"symbol": market.instrument.id, "size": size}]
         return {"openInterestList": rows, "ts": str(_now())}
+
+    def funding_history(self, query: Query) -> object:
+        """Settlements, newest first, in numbered pages."""
+        market = self._market(query)
+        size = whole(query, "pageSize", verification("pageSize")) or FUNDINGS_DEFAULT
+        page = whole(query, "pageNo", verification("pageNo")) or 1
+        if not 1 <= size <= FUNDINGS_MAX or page < 1:
+            raise verification("pageSize")
+        found = market.settlements(0, market.now_ms)[::-1]
+        return [
+            {
+                "symbol": market.instrument.id,
+                "fundingRate": f"{one.rate:.8f}",
+                "fundingTime": str(one.next_ms),
+            }
+            for one in found[(page - 1) * size : page * size]
+        ]
 
 
 def trade_id(trade: Trade) -> str:
@@ -272,12 +288,12 @@ def _contract(market: Market) -> dict[str, object]:
         "sizeMultiplier": step,
         "symbolType": "perpetual",
         "minTradeUSDT": "5",
-        "symbolStatus": "normal",
+        "symbolStatus": "normal" if market.listed else "off",
         "offTime": "-1",
         "limitOpenTime": "-1",
         "deliveryTime": "",
         "launchTime": str(market.candles.first_minute * MINUTE_MS),
-        "fundInterval": str(instrument.funding_hours),
+        "fundInterval": str(market.funding.interval_hours),
         "minLever": "1",
         "maxLever": "125",
     }

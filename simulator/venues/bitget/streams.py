@@ -2,14 +2,13 @@
 
 from collections.abc import Callable, Iterable, Mapping
 from functools import partial
-from itertools import chain, zip_longest
-from zlib import crc32
 
 import orjson
 
 from simulator.book import View
 from simulator.candle_topic import CandleTopic
 from simulator.candles import Candle
+from simulator.checksum import CHECKSUM_LEVELS, checksum
 from simulator.dialect import Dialect
 from simulator.frame import Frame
 from simulator.market import MINUTE_MS, Event, Market, Trade, Trigger
@@ -19,7 +18,6 @@ from simulator.venues.bitget.rest import INTERVALS, PRODUCT, row, ticker, trade_
 from simulator.view_topic import ViewTopic, sides
 
 BOOK_DEPTH = 200
-CHECKSUM_LEVELS = 25
 SNAPSHOT_DEPTHS = {"books1": 1, "books5": 5, "books15": 15, "books50": 50}
 RECENT_TRADES = 50
 CANDLES_FIRST = 500
@@ -83,15 +81,6 @@ def push(topic: Topic, action: str, data: object, t_ms: int) -> dict[str, object
     return {"action": action, "arg": argument, "data": data, "ts": t_ms}
 
 
-def checksum(bids: list[list[str]], asks: list[list[str]]) -> int:
-    """Signed CRC32 of `bid price:size:ask price:size:…` over the best 25 of each side."""
-    pairs: Iterable[tuple[list[str], list[str]]] = zip_longest(
-        bids[:CHECKSUM_LEVELS], asks[:CHECKSUM_LEVELS], fillvalue=[]
-    )
-    value = crc32(":".join(chain.from_iterable(chain.from_iterable(pairs))).encode())
-    return value - (1 << 32) if value >= 1 << 31 else value
-
-
 def texts(market: Market, view: View) -> tuple[list[list[str]], list[list[str]]]:
     bids, asks = (
         [
@@ -141,6 +130,12 @@ class Books(ViewTopic):
 
 class Snapshots(ViewTopic):
     """`books1`, `books5`, …: each push is complete."""
+
+    incremental = False
+
+    def __init__(self, depth: int, market: Market, channel: str) -> None:
+        super().__init__(depth, market, channel)
+        self.kind = "quote" if depth == 1 else "book"
 
     def greet(self) -> Iterable[Frame]:
         return (self._frame(self.market.now_ms),)

@@ -3,9 +3,10 @@
 from collections.abc import Callable, Mapping
 
 from simulator.dialect import Dialect, Query, VenueError
+from simulator.market import Market, Trade
 from simulator.session import Session
 from simulator.venue import Venue
-from simulator.venues.bybit.rest import LIMITS, Rest
+from simulator.venues.bybit.rest import LIMITS, Rest, trade_id
 from simulator.venues.bybit.streams import Streams
 from simulator.weights import Charge, Limit
 
@@ -31,6 +32,15 @@ class Bybit(Dialect):
     def too_many(self, _retry_after_s: int) -> VenueError:
         text = "Too many visits. Exceeded the API Rate Limit."
         return VenueError(200, {"retCode": 10006, "retMsg": text, "result": {}, "retExtInfo": {}})
+
+    def banned(self, _until_ms: int) -> VenueError:
+        return VenueError(403, "403, access too frequent")
+
+    def trade_id(self, market: Market, trade: Trade) -> str:
+        return trade_id(market, trade)
+
+    def book_id(self, market: Market) -> int:
+        return market.stirs
 
     def has_socket(self, path: str) -> bool:
         return path == "/v5/public/linear"

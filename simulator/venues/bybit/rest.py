@@ -1,8 +1,9 @@
 """Bybit REST: paths below /v5/market."""
 
 from collections.abc import Callable
-from time import time
 
+from simulator.clock import now_ms as _now
+from simulator.clock import now_s
 from simulator.dialect import Dialect, Query, VenueError, whole
 from simulator.market import MINUTE_MS, Market, Trade
 from simulator.view_topic import sides
@@ -45,10 +46,6 @@ def refusal(text: str) -> VenueError:
     return VenueError(200, body)
 
 
-def _now() -> int:
-    return int(time() * 1000)
-
-
 class Rest:
     def __init__(self, dialect: Dialect) -> None:
         self._dialect = dialect
@@ -63,6 +60,7 @@ class Rest:
             "mark-price-kline": self.mark_kline,
             "recent-trade": self.recent_trade,
             "open-interest": self.open_interest,
+            "funding/history": self.funding_history,
         }
         paths = {f"/v5/market/{name}": self._linear(made) for name, made in handlers.items()}
         return paths | {"/v5/market/time": self._wrap(self.time)}
@@ -97,13 +95,13 @@ class Rest:
         return default if limit is None else max(1, min(limit, most))
 
     def time(self, _query: Query) -> object:
-        now = time()
+        now = now_s()
         return {"timeSecond": str(int(now)), "timeNano": str(int(now * 1e9))}
 
     def instruments(self, query: Query) -> object:
+        wanted = query.get("status", "Trading")
         found = [self._market(query)] if query.get("symbol") else self._venue.markets
-        if query.get("status", "Trading") != "Trading":
-            found = []
+        found = [m for m in found if wanted == ("Trading" if m.listed else "Closed")]
         start = int(query.get("cursor") or "0")
         limit = self._limit(query, 500, 1000)
         more = str(start + limit) if start + limit < len(found) else ""
@@ -194,6 +192,24 @@ class Rest:
         name = market.instrument.id
         return {"symbol": name, "category": "linear", "list": rows, "nextPageCursor": ""}
 
+    def funding_history(self, query: Query) -> object:
+        """The latest settlements in the asked span, newest first; a start needs an end."""
+        market = self._market(query)
+        bad = refusal("params error: startTime or endTime invalid")
+        start, end = whole(query, "startTime", bad), whole(query, "endTime", bad)
+        if start is not None and end is None:
+            raise refusal("params error: Passing only startTime returns an error")
+        found = market.settlements(start or 0, _now() if end is None else end)
+        rows = [
+            {
+                "symbol": market.instrument.id,
+                "fundingRate": f"{one.rate:.8f}",
+                "fundingRateTimestamp": str(one.next_ms),
+            }
+            for one in found[-self._limit(query, 200, 200) :]
+        ]
+        return {"category": "linear", "list": rows[::-1]}
+
 
 def trade_id(market: Market, trade: Trade) -> str:
     """Bybit's trade ids are UUIDs; this one counts in its last part."""
@@ -246,7 +262,7 @@ def _contract(market: Market) -> dict[str, object]:
     return {
         "symbol": instrument.id,
         "contractType": "LinearPerpetual",
-        "status": "Trading",
+        "status": "Trading" if market.listed else "Closed",
         "baseCoin": instrument.base,
         "quoteCoin": "USDT",
         "settleCoin": "USDT",
@@ -263,6 +279,6 @@ def _contract(market: Market) -> dict[str, object]:
             "minNotionalValue": "5",
         },
         "unifiedMarginTrade": True,
-        "fundingInterval": instrument.funding_hours * 60,
+        "fundingInterval": market.funding.interval_ms // MINUTE_MS,
         "isPreListing": False,
     }

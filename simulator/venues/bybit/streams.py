@@ -70,7 +70,7 @@ class Streams:
             return BestLevel if detail == "1" else _book(detail)
         if kind == "kline":
             return partial(Kline, INTERVALS[detail]) if detail in INTERVALS else None
-        return {"tickers": Tickers, "publicTrade": PublicTrade}.get(head)
+        return CHANNELS.get(head)
 
     @staticmethod
     def _answer(session: Session, success: bool, text: str, number: object, op: str) -> None:
@@ -135,6 +135,8 @@ class OrderBook(ViewTopic):
 class BestLevel(ViewTopic):
     """`orderbook.1`: every push is a snapshot."""
 
+    kind = "quote"
+    incremental = False
     triggers = (Trigger.TOUCH,)
 
     def __init__(self, market: Market, channel: str) -> None:
@@ -191,6 +193,26 @@ class PublicTrade(Topic):
         return "PlusTick" if price > last else "MinusTick"
 
 
+class AllLiquidation(Topic):
+    """`S` is the side of the position that was closed, not that of the order."""
+
+    triggers = (Trigger.LIQUIDATION,)
+
+    def render(self, event: Event) -> Frame | None:
+        trade, market = event.trade, self.market
+        if trade is None:
+            return None
+        row = {
+            "T": trade.t_ms,
+            "s": market.instrument.id,
+            "S": "Sell" if trade.taker_buys else "Buy",
+            "v": market.base_text(trade.size),
+            "p": market.price_text(trade.price),
+        }
+        head = {"topic": self.channel, "type": "snapshot", "ts": event.t_ms}
+        return self.frame({**head, "data": [row]}, {"liquidation": [trade.id]})
+
+
 class Kline(CandleTopic):
     def message(self, candle: Candle, closed: bool, t_ms: int) -> object:
         market, start = self.market, candle.minute * MINUTE_MS
@@ -208,3 +230,10 @@ class Kline(CandleTopic):
             "timestamp": t_ms,
         }
         return {"topic": self.channel, "type": "snapshot", "ts": t_ms, "data": [row]}
+
+
+CHANNELS: dict[str, Maker] = {
+    "tickers": Tickers,
+    "publicTrade": PublicTrade,
+    "allLiquidation": AllLiquidation,
+}

@@ -1,8 +1,8 @@
 """Gate v4 futures settled in USDT: https://www.gate.io/docs/developers/apiv4/en/#futures"""
 
 from collections.abc import Callable, Mapping
-from time import time
 
+from simulator.clock import now_s
 from simulator.dialect import Dialect, Query, VenueError
 from simulator.session import Session
 from simulator.venue import Venue
@@ -28,7 +28,7 @@ class Gate(Dialect):
 
     def usage(self, charge: Charge, used: int) -> dict[str, str]:
         limit = LIMITS[charge.limit]
-        reset = (int(time() // limit.window_s) + 1) * limit.window_s
+        reset = (int(now_s() // limit.window_s) + 1) * limit.window_s
         return {
             "X-Gate-RateLimit-Requests-Remain": str(max(0, limit.weight - used)),
             "X-Gate-RateLimit-Limit": str(limit.weight),
@@ -47,6 +47,9 @@ class Gate(Dialect):
     def too_many(self, _retry_after_s: int) -> VenueError:
         text = "Request Rate limit Exceeded (311)"
         return VenueError(429, {"label": "TOO_MANY_REQUESTS", "message": text})
+
+    def maintenance(self) -> VenueError:
+        return VenueError(503, {"label": "TOO_BUSY", "message": "The system is under maintenance"})
 
     def has_socket(self, path: str) -> bool:
         return path == "/v4/ws/usdt"

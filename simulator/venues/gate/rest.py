@@ -1,9 +1,9 @@
 """Gate REST: paths below /api/v4/futures/usdt."""
 
 from collections.abc import Callable
-from time import time
 
 from simulator.candles import Candle
+from simulator.clock import now_ms, now_s
 from simulator.dialect import Dialect, Query, VenueError, whole
 from simulator.market import MINUTE_MS, Market, Trade
 from simulator.view_topic import sides
@@ -15,6 +15,9 @@ LIMITS = {"endpoint": Limit(200, 10)}
 
 BOOK_DEFAULT, BOOK_MAX = 10, 300
 TRADES_DEFAULT, TRADES_MAX = 100, 1000
+FUNDINGS_DEFAULT, FUNDINGS_MAX = 100, 1000
+STATS_DEFAULT, STATS_MAX = 30, 100
+STATS_INTERVALS = {"5m": 5, "15m": 15, "30m": 30, "1h": 60, "4h": 240, "1d": 1440}
 CANDLES_DEFAULT, CANDLES_MAX = 100, 2000
 INTERVALS = {
     "1m": 1,
@@ -51,8 +54,10 @@ class Rest:
             f"{BASE}/order_book": self.order_book,
             f"{BASE}/candlesticks": self.candlesticks,
             f"{BASE}/trades": self.trades,
+            f"{BASE}/funding_rate": self.funding_rates,
+            f"{BASE}/contract_stats": self.contract_stats,
             "/api/v4/futures/btc/contracts": lambda _: [],
-            "/api/v4/spot/time": lambda _: {"server_time": int(time() * 1000)},
+            "/api/v4/spot/time": lambda _: {"server_time": now_ms()},
         }
 
     def _market(self, id_: str | None) -> Market:
@@ -71,7 +76,7 @@ class Rest:
     def contracts(self, query: Query) -> object:
         offset = whole(query, "offset", invalid("invalid argument: offset")) or 0
         limit = whole(query, "limit", invalid("invalid argument: limit")) or 1000
-        markets = list(self._venue.all_markets())[offset : offset + limit]
+        markets = self._venue.markets[offset : offset + limit]
         return [_contract(market) for market in markets]
 
     def tickers(self, query: Query) -> object:
@@ -88,7 +93,7 @@ class Rest:
             raise invalid("invalid argument: interval")
         bids, asks = sides(market.book.view(limit))
         body = {
-            "current": round(time(), 3),
+            "current": round(now_s(), 3),
             "update": market.now_ms / 1000,
             "asks": levels(market, asks),
             "bids": levels(market, bids),
@@ -110,7 +115,7 @@ class Rest:
         limit = whole(query, "limit", invalid("invalid argument: limit"))
         if limit is not None and (start is not None or not 1 <= limit <= CANDLES_MAX):
             raise invalid("invalid argument: limit")
-        last = int(end if end is not None else time()) // 60
+        last = int(end if end is not None else now_s()) // 60
         first = 0 if start is None else -(-start // 60)
         count = CANDLES_MAX if start is not None else limit or CANDLES_DEFAULT
         found = market.candles.spans(span, first, last, count)
@@ -127,12 +132,40 @@ class Rest:
         offset = whole(query, "offset", invalid("invalid argument: offset")) or 0
         found = [
             deal(market, trade)
-            for trade in reversed(list(market.trades)[-TRADES_MAX:])
+            for trade in reversed(market.trades)
             if (start is None or trade.t_ms >= start * 1000)
             and (end is None or trade.t_ms < (end + 1) * 1000)
             and (below is None or trade.id < below)
         ]
         return found[offset : offset + limit]
+
+    def funding_rates(self, query: Query) -> object:
+        """Settlements, newest first."""
+        market = self._market(query.get("contract"))
+        limit = whole(query, "limit", invalid("invalid argument: limit")) or FUNDINGS_DEFAULT
+        if not 1 <= limit <= FUNDINGS_MAX:
+            raise invalid("invalid argument: limit")
+        start = whole(query, "from", invalid("invalid argument: from")) or 0
+        end = whole(query, "to", invalid("invalid argument: to"))
+        last = market.now_ms if end is None else end * 1000
+        found = market.settlements(start * 1000, last)[-limit:]
+        return [{"t": one.next_ms // 1000, "r": f"{one.rate:.6f}"} for one in reversed(found)]
+
+    def contract_stats(self, query: Query) -> object:
+        """Open interest at the ends of intervals, ascending; the last is still open."""
+        market = self._market(query.get("contract"))
+        span = STATS_INTERVALS.get(query.get("interval", "5m"))
+        if span is None:
+            raise invalid("invalid argument: interval")
+        limit = whole(query, "limit", invalid("invalid argument: limit")) or STATS_DEFAULT
+        if not 1 <= limit <= STATS_MAX:
+            raise invalid("invalid argument: limit")
+        every = span * MINUTE_MS
+        last = market.now_ms // every * every
+        start = whole(query, "from", invalid("invalid argument: from"))
+        first = last - (limit - 1) * every if start is None else -(-start * 1000 // every) * every
+        times = range(first, last + 1, every)[:limit]
+        return [_stats(market, t_ms, min(t_ms + every, market.now_ms)) for t_ms in times]
 
 
 def levels(market: Market, side: list[tuple[int, int]]) -> list[dict[str, object]]:
@@ -199,6 +232,16 @@ def _candle(market: Market, candle: Candle, priced: bool) -> dict[str, object]:
     return prices | {"v": candle.volume, "sum": f"{market.quote(candle.turnover):.4f}"}
 
 
+def _stats(market: Market, t_ms: int, end_ms: int) -> dict[str, object]:
+    contracts = market.open_interest_at(end_ms)
+    return {
+        "time": t_ms // 1000,
+        "open_interest": contracts,
+        "open_interest_usd": round(market.quote(contracts * market.last), 4),
+        "mark_price": market.mark,
+    }
+
+
 def _contract(market: Market) -> dict[str, object]:
     instrument, funding = market.instrument, market.funding
     places = instrument.price_places + 1
@@ -223,13 +266,13 @@ def _contract(market: Market) -> dict[str, object]:
         "order_size_max": 1_000_000,
         "order_price_deviate": "0.5",
         "interest_rate": "0.0003",
-        "funding_interval": funding.interval_hours * 3600,
+        "funding_interval": funding.interval_ms // 1000,
         "funding_next_apply": funding.next_ms // 1000,
         "orderbook_id": market.book.update_id,
         "trade_id": market.last_trade_id,
         "position_size": market.open_interest,
-        "status": "trading",
-        "in_delisting": False,
+        "status": "trading" if market.listed else "delisted",
+        "in_delisting": not market.listed,
         "create_time": market.candles.first_minute * MINUTE_MS // 1000,
         "enable_decimal": False,
     }

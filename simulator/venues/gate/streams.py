@@ -2,13 +2,13 @@
 
 from collections.abc import Callable
 from functools import partial
-from time import time
 from typing import Any
 
 import orjson
 
 from simulator.candle_topic import CandleTopic
 from simulator.candles import Candle
+from simulator.clock import now_ms
 from simulator.dialect import Dialect
 from simulator.frame import Frame
 from simulator.market import Event, Market, Trigger
@@ -45,7 +45,7 @@ class Streams:
             self._answer(session, {}, {"error": error, "result": None})
             return
         if channel == "futures.ping":
-            session.reply(orjson.dumps(_stamp(int(time() * 1000), "futures.pong", "")))
+            session.reply(orjson.dumps(_stamp(now_ms(), "futures.pong", "")))
             return
         try:
             wanted = self._wanted(channel, event, command.get("payload"))
@@ -96,7 +96,7 @@ class Streams:
 
     @staticmethod
     def _answer(session: Session, command: dict[str, Any], outcome: dict[str, object]) -> None:
-        now = int(session.heard_ms)
+        now = now_ms()
         head = _stamp(now, str(command.get("channel", "")), str(command.get("event", "")))
         echo = {"id": command.get("id"), "conn_id": f"{session.number:016x}"}
         body = {**head, **echo, "payload": command.get("payload"), **outcome}
@@ -120,6 +120,7 @@ class Tickers(Topic):
 
 
 class BookTicker(Topic):
+    kind = "quote"
     triggers = (Trigger.TOUCH,)
 
     def render(self, event: Event) -> Frame:
@@ -168,6 +169,25 @@ class Trades(Topic):
         return self.frame(update(self.channel, event.t_ms, [row]), {"id": [event.trade.id]})
 
 
+class PublicLiquidates(Topic):
+    """`size` in contracts, negative where a long position is sold."""
+
+    triggers = (Trigger.LIQUIDATION,)
+
+    def render(self, event: Event) -> Frame | None:
+        trade, market = event.trade, self.market
+        if trade is None:
+            return None
+        row = {
+            "price": market.price(trade.price),
+            "size": trade.size if trade.taker_buys else -trade.size,
+            "time_ms": trade.t_ms,
+            "contract": market.instrument.id,
+        }
+        message = update(self.channel, event.t_ms, [row])
+        return self.frame(message, {"liquidation": [trade.id]})
+
+
 class Candlesticks(CandleTopic):
     def __init__(self, interval: str, market: Market, channel: str) -> None:
         super().__init__(INTERVALS[interval], market, channel)
@@ -193,4 +213,5 @@ CHANNELS: dict[str, Maker] = {
     "futures.tickers": Tickers,
     "futures.book_ticker": BookTicker,
     "futures.trades": Trades,
+    "futures.public_liquidates": PublicLiquidates,
 }

@@ -3,9 +3,10 @@
 from collections.abc import Callable, Mapping
 
 from simulator.dialect import Dialect, Query, VenueError
+from simulator.market import Market, Trade
 from simulator.session import Session
 from simulator.venue import Venue
-from simulator.venues.htx.rest import LIMITS, Rest, refusal
+from simulator.venues.htx.rest import LIMITS, Rest, refusal, trade_id
 from simulator.venues.htx.streams import Streams, send
 from simulator.weights import Charge, Limit
 
@@ -17,6 +18,7 @@ UNANSWERED_MAX = 2
 class Htx(Dialect):
     name = "htx"
     limits: Mapping[str, Limit] = LIMITS
+    compressed = True
 
     def __init__(self, venue: Venue) -> None:
         super().__init__(venue)
@@ -36,6 +38,17 @@ class Htx(Dialect):
         text = "The number of visits exceeds the limit. Please try again later!"
         error = refusal(1032, text)
         return VenueError(429, error.body)
+
+    def maintenance(self) -> VenueError:
+        text = "System is in maintenance!"
+        body = {"status": "error", "err-code": "system-maintenance", "err-msg": text, "data": None}
+        return VenueError(503, body)
+
+    def trade_id(self, _market: Market, trade: Trade) -> str:
+        return str(trade_id(trade))
+
+    def book_id(self, market: Market) -> int:
+        return market.stirs
 
     def has_socket(self, path: str) -> bool:
         return path == "/linear-swap-ws"

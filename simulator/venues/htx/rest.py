@@ -1,9 +1,9 @@
 """HTX REST: paths below /linear-swap-api, /linear-swap-ex, /v5 and /index."""
 
 from collections.abc import Callable
-from time import time
 
 from simulator.candles import Candle
+from simulator.clock import now_ms as _now
 from simulator.dialect import Dialect, Query, VenueError, whole
 from simulator.market import MINUTE_MS, Market, Trade
 from simulator.view_topic import sides
@@ -15,6 +15,7 @@ LIMITS = {"market": Limit(800, 1), "reference": Limit(240, 3)}
 
 DEPTH = 150
 TRADES_MAX = 2000
+FUNDINGS_DEFAULT, FUNDINGS_MAX = 10, 100
 KLINES_DEFAULT, KLINES_MAX = 150, 2000
 PERIODS = {
     "1min": 1,
@@ -28,10 +29,6 @@ PERIODS = {
 }
 
 Handler = Callable[[Query], object]
-
-
-def _now() -> int:
-    return int(time() * 1000)
 
 
 def refusal(code: int, text: str) -> VenueError:
@@ -59,6 +56,7 @@ class Rest:
             "/linear-swap-ex/market/history/trade": self.trades,
             "/index/market/history/linear_swap_mark_price_kline": self.mark_klines,
             "/v5/market/funding_rate": self.funding,
+            "/v5/market/funding_rate_history": self.funding_history,
             "/v5/market/open_interest": self.open_interest,
             "/api/v1/timestamp": lambda _: {"status": "ok", "ts": _now()},
         }
@@ -170,7 +168,7 @@ class Rest:
             "funding_rate": f"{funding.rate:.12f}",
             "estimated_rate": None,
             "funding_time": str(funding.next_ms),
-            "next_funding_time": str(funding.next_ms + funding.interval_hours * 3_600_000),
+            "next_funding_time": str(funding.next_ms + funding.interval_ms),
         }
         return {"code": 200, "message": "Success", "data": [data], "ts": _now()}
 
@@ -183,6 +181,26 @@ class Rest:
             "value": f"{market.quote(contracts * market.last):.4f}",
             "amount": market.base_text(contracts),
         }
+        return {"code": 200, "message": "Success", "data": data, "ts": _now()}
+
+    def funding_history(self, query: Query) -> object:
+        """Settlements, newest first."""
+        market = self._v5(query)
+        bad = VenueError(200, {"code": 1067, "message": "Parameter error.", "ts": _now()})
+        limit = min(whole(query, "limit", bad) or FUNDINGS_DEFAULT, FUNDINGS_MAX)
+        start, end = whole(query, "start_time", bad) or 0, whole(query, "end_time", bad)
+        found = market.settlements(start, market.now_ms if end is None else end)[-limit:]
+        data = [
+            {
+                "contract_code": market.instrument.id,
+                "fee_asset": "USDT",
+                "funding_rate": f"{one.rate:.12f}",
+                "realized_rate": f"{one.rate:.12f}",
+                "avg_premium_index": "0",
+                "funding_time": str(one.next_ms),
+            }
+            for one in reversed(found)
+        ]
         return {"code": 200, "message": "Success", "data": data, "ts": _now()}
 
 
@@ -286,7 +304,7 @@ def _contract(market: Market) -> dict[str, object]:
         "delivery_date": "",
         "delivery_time": "",
         "create_date": "20201021",
-        "contract_status": 1,
+        "contract_status": 1 if market.listed else 0,
         "settlement_date": str(market.funding.next_ms),
         "support_margin_mode": "all",
         "business_type": "swap",

@@ -8,6 +8,7 @@ import orjson
 
 from simulator.candle_topic import CandleTopic
 from simulator.candles import Candle
+from simulator.clock import now_ms
 from simulator.dialect import Dialect
 from simulator.frame import BINARY, Frame, wire
 from simulator.market import Event, Market, Trigger
@@ -22,13 +23,13 @@ GZIP = 31  # window bits of zlib for a gzip container
 Maker = Callable[[Market, str], Topic]
 
 
-def gzipped(message: object) -> bytes:
+def zipped(payload: bytes) -> bytes:
     packer = compressobj(1, wbits=GZIP)
-    return packer.compress(orjson.dumps(message)) + packer.flush()
+    return packer.compress(payload) + packer.flush()
 
 
 def send(session: Session, message: Mapping[str, object]) -> None:
-    session.reply(gzipped(message), binary=True)
+    session.reply(zipped(orjson.dumps(message)), binary=True)
 
 
 class Streams:
@@ -36,7 +37,7 @@ class Streams:
         self._venue = dialect.venue
 
     def receive(self, session: Session, text: str) -> None:
-        now = int(session.heard_ms)
+        now = now_ms()
         try:
             command = orjson.loads(text)
         except orjson.JSONDecodeError:
@@ -97,8 +98,8 @@ class Streams:
 
 
 class GzipTopic(Topic):
-    def encode(self, message: object) -> bytes:
-        return wire(gzipped(message), BINARY)
+    def pack(self, payload: bytes) -> bytes:
+        return wire(zipped(payload), BINARY)
 
     def tick(self, t_ms: int, tick: object, ids: dict[str, object]) -> Frame:
         return self.frame({"ch": self.channel, "ts": t_ms, "tick": tick}, ids)
@@ -113,6 +114,7 @@ class Detail(GzipTopic):
 
 
 class Best(GzipTopic):
+    kind = "quote"
     triggers = (Trigger.TOUCH,)
 
     def render(self, event: Event) -> Frame:
@@ -128,6 +130,7 @@ class HighFreq(GzipTopic, ViewTopic):
     def __init__(self, depth: int, whole: bool, market: Market, channel: str) -> None:
         super().__init__(depth, market, channel)
         self._whole = whole
+        self.incremental = not whole
         self._version = market.stirs
         self._at = market.now_ms
 
