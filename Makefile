@@ -1,6 +1,6 @@
 # `make demo` and `make test` need nothing but Python 3.11 and this clone; `make help` lists the rest.
 .DEFAULT_GOAL := help
-.PHONY: help demo run test check verify bench clean
+.PHONY: help demo run test check verify bench soak clean
 
 PYTHON_IN_VENV := .venv/bin/python
 # A config without a broker means a private one, which needs RabbitMQ's server.
@@ -28,13 +28,17 @@ check: ## format, lint, types and unit tests: seconds
 	@.venv/bin/mypy
 	@exec $(PYTHON_IN_VENV) -m pytest -q tests/unit
 
-verify: ## the suite with its long tests: minutes
+verify: ## the suite with its long tests, full counts and broken builds: an hour; with a report
 	@scripts/bootstrap.sh --dev --broker
-	@exec $(PYTHON_IN_VENV) -m pytest -m ""
+	@exec $(PYTHON_IN_VENV) -m pytest -m "" --report docs/reports/verify.json
 
-bench: ## how fast the publisher is on this machine
+bench: ## rates, latency, memory, start and crash on this machine, against their bars: ten minutes
 	@scripts/bootstrap.sh --dev --broker
-	@exec $(PYTHON_IN_VENV) scripts/bench_publisher.py
+	@exec $(PYTHON_IN_VENV) -m bench
+
+soak: ## a fleet under cuts and changes of symbols for MINUTES=60, what grows is told
+	@scripts/bootstrap.sh --dev --broker
+	@exec $(PYTHON_IN_VENV) -m bench.soak --minutes $(or $(MINUTES),60)
 
 clean: ## remove what the other targets made; not config.json, not keys
 	@if [ -e .fleet/endpoints.json ]; then echo "a fleet seems to run here: fleet down, or Ctrl-C" >&2; exit 1; fi

@@ -14,7 +14,7 @@ from cli.supervisor_conf import PROGRAMS, Program, broker_programs, variant, wri
 from shared.files import write_json
 from shared.venues import VENUES
 
-EXCHANGES = VENUES  # their names on the wire are the canonical ones here
+EXCHANGES = VENUES[:5]  # their names on the wire are the canonical ones here
 SYMBOLS = ("BTC/USDT:USDT", "ETH/USDT:USDT", "SOL/USDT:USDT")
 INTERVAL_S = 5
 LOGIN = Login("demo", "demo")
@@ -84,7 +84,7 @@ class DemoLayout:
             },
             "exchanges": EXCHANGES,
             "symbols": SYMBOLS,
-            "collection": {"interval_seconds": INTERVAL_S},
+            "collection": {"interval_seconds": INTERVAL_S, "timeframes": ["1m", "5m"]},
             "exchange_configs": {
                 name: {"urls": {"rest": f"{rest}/{name}", "ws": f"{ws}/{name}"}}
                 for name in EXCHANGES

@@ -148,6 +148,55 @@ def doctor(as_json: Json = False) -> None:
     raise typer.Exit(run_doctor(_place(), as_json))
 
 
+sim = typer.Typer(help="Faults of the simulated venues of a running demo.", no_args_is_help=True)
+app.add_typer(sim, name="sim")
+
+
+@sim.command("faults")
+def sim_faults(as_json: Json = False) -> None:
+    """What can go wrong, one line each."""
+    from cli.sim import list_faults
+
+    raise typer.Exit(list_faults(_place(), as_json))
+
+
+@sim.command("start")
+def sim_start(
+    fault: Annotated[str, typer.Argument(help="A name of `fleet sim faults`.")],
+    exchange: Annotated[str, typer.Option(help="The venue.")],
+    symbol: Annotated[str | None, typer.Option(help="Unified, or the venue's own id.")] = None,
+    seconds: Annotated[float | None, typer.Option(help="It ends after so long.")] = None,
+    parameters: Annotated[
+        list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="A parameter of it.")
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Start a fault."""
+    from cli.sim import start_fault
+
+    given = {"symbol": symbol, "seconds": seconds}
+    raise typer.Exit(start_fault(_place(), exchange, fault, given, parameters or [], as_json))
+
+
+@sim.command("heal")
+def sim_heal(
+    fault_id: Annotated[str | None, typer.Argument(metavar="[ID]", help="All, without.")] = None,
+    as_json: Json = False,
+) -> None:
+    """End a fault, or all that are active."""
+    from cli.sim import heal_faults
+
+    raise typer.Exit(heal_faults(_place(), fault_id, as_json))
+
+
+@sim.command("status")
+def sim_status(as_json: Json = False) -> None:
+    """Active and past faults."""
+    from cli.sim import show_faults
+
+    raise typer.Exit(show_faults(_place(), as_json))
+
+
 @app.command(
     context_settings={"ignore_unknown_options": True, "allow_extra_args": True},
 )
@@ -162,6 +211,19 @@ def replay(
     from cli.replay import run_replay
 
     run_replay(directory, context.args)
+
+
+@app.command(
+    context_settings={"ignore_unknown_options": True, "allow_extra_args": True},
+)
+def bench(context: typer.Context) -> None:
+    """What this machine does a second, how late, in how much memory.
+
+    Options go to the benchmark: names of measurements, --quick, --long, --json PATH.
+    """
+    from cli.bench import run_bench
+
+    run_bench(context.args)
 
 
 def main() -> None:

@@ -21,6 +21,7 @@ from pydantic_settings import (
 
 from shared.errors import ConfigurationError, DataProcessingError
 from shared.symbols import parse_symbol
+from shared.timeframes import Timeframe
 from shared.venues import canonical_venue
 
 #: Most symbols that the registry takes; the list has to fit a control command of 64 KiB.
@@ -40,6 +41,12 @@ def _valid_symbol(text: str) -> str:
         return str(parse_symbol(text))
     except DataProcessingError as error:
         raise ValueError(str(error)) from None
+
+
+def _distinct(timeframes: tuple[str, ...]) -> tuple[str, ...]:
+    if len(set(timeframes)) < len(timeframes):
+        raise ValueError("a timeframe stands there twice")
+    return timeframes
 
 
 VenueName = Annotated[str, AfterValidator(_known_venue)]
@@ -63,6 +70,7 @@ class RabbitMQ(Section):
     exchange: str = Field(default="futures_data", min_length=1, max_length=127)
     topology: Literal["declare", "assert"] = "declare"  # assert: nobody configures shared names
     batches: bool = True  # whether facts also travel as rows on futures_batches
+    spool_mb: int = Field(default=1024, ge=1)  # disk that waits for a broker, a worker
 
     def url(self) -> str:
         user, password = quote(self.user, safe=""), quote(self.password.get_secret_value(), safe="")
@@ -89,6 +97,10 @@ class Collection(Section):
     retry_attempts: int = Field(default=3, ge=0, le=10)
     retry_delays: tuple[Annotated[float, Field(ge=0, le=300)], ...] = (1, 2, 4)
     max_age: MaxAge = MaxAge()
+    timeframes: Annotated[tuple[Timeframe, ...], AfterValidator(_distinct)] = ("1m",)  # of candles
+    #: Notional in quote currency from which a trade is flagged as large, by symbol; "default" for
+    #: all others.
+    large_trade: dict[str, Annotated[float, Field(gt=0)]] = {"default": 100_000.0}
 
     def delays_s(self) -> tuple[float, ...]:
         """The wait before each retry; the last delay repeats where there are more attempts."""

@@ -7,14 +7,18 @@ from typing import Any
 import orjson
 
 
-def write_json(path: Path, value: Any) -> None:
-    """Replace `path` by `value` in one step, flushed to disk first. Raises OSError."""
+def write_json(path: Path, value: Any, *, durable: bool = True) -> None:
+    """Replace `path` by `value` in one step, flushed to disk first. Raises OSError.
+
+    What is not `durable` survives the process, but perhaps not the machine.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
     draft = path.with_name(f".{path.name}.{os.getpid()}")
     with draft.open("wb") as file:
         file.write(orjson.dumps(value))
         file.flush()
-        os.fsync(file.fileno())
+        if durable:
+            os.fsync(file.fileno())
     draft.replace(path)
 
 

@@ -11,14 +11,14 @@ queue, share a channel: each is settled by its own tag, never by a high-water ma
 
 import asyncio
 import logging
-import struct
-from datetime import UTC, datetime
+from collections.abc import Iterator
 from functools import partial
 
 import aiormq
-from aiormq.abc import ChannelFrame
-from pamqp import commands, frame, header
+from aiormq.abc import ChannelFrame, DeliveredMessage
+from pamqp import commands, frame
 
+from shared.backlog import Backlog, Queued
 from shared.broker import (
     CONNECT_TIMEOUT_S,
     Broker,
@@ -26,13 +26,13 @@ from shared.broker import (
     heed_cancellation,
     is_connection_error,
 )
-from shared.publisher import ENCODE_ERRORS, Backlog, Bounds, Publication, Settled
+from shared.clock import Clock
+from shared.content import Contents
+from shared.publisher import ENCODE_ERRORS, Bounds, Publication, Settled
 from shared.tasks import ended
 
 #: Messages encoded in one go; the event loop gets its turn in between.
 _BURST = 50
-#: Bytes of a body frame at most: RabbitMQ's default frame_max of 131072 less the frame's own 8.
-_FRAME_BODY = 131_072 - 8
 _ROUTES_CACHED = 10_000
 #: A connection without traffic works when it has lived this long.
 _ALIVE_S = 5.0
@@ -46,34 +46,34 @@ def usable() -> bool:
     return hasattr(channel, "_on_confirm_frame") and hasattr(aiormq.Connection, "channel")
 
 
-class FramePublisher:
+class FramePublisher(Queued):
     """See `shared.publisher.Publisher`."""
 
-    def __init__(self, broker: Broker, purpose: str, bounds: Bounds, settled: Settled) -> None:
-        self.connected = False
+    def __init__(
+        self, broker: Broker, purpose: str, bounds: Bounds, settled: Settled, clock: Clock
+    ) -> None:
+        super().__init__(Backlog(bounds, settled, clock))
         self._broker = broker
         self._purpose = purpose
-        self._backlog = Backlog(bounds, settled)
         self._episode = Episode(f"{broker.address} ({purpose})")
         self._unconfirmed: dict[int, Publication] = {}  # by delivery tag, in order of tags
         self._unconfirmed_bytes = 0
-        self._routes: dict[tuple[str, str], bytes] = {}
+        self._routes: dict[tuple[str, str, bool], bytes] = {}
+        self._contents = Contents(1)
         self._channel: aiormq.Channel | None = None
 
-    def offer(self, message: Publication) -> bool:
-        return self._backlog.offer(message)
-
-    @property
-    def pending(self) -> int:
-        return self._backlog.unsettled
+    def messages(self) -> Iterator[Publication]:
+        yield from self._backlog.messages()
+        yield from self._unconfirmed.values()
 
     @property
     def room(self) -> bool:
-        return self.connected and not self._backlog and self._window_open()
+        return self.connected and not self._backlog.waits and self._window_open()
 
     async def run(self) -> None:
         while True:
             try:
+                await self._declare_again(self._broker)
                 connection = await self._broker.connect_raw(self._purpose)
                 await self._serve(connection)
                 self._episode.failed("the connection or its channel was closed")
@@ -87,28 +87,28 @@ class FramePublisher:
                 self._episode.failed(str(error) or type(error).__name__)
             await asyncio.sleep(self._episode.pause_s())
 
-    async def drain(self, deadline_s: float) -> bool:
-        return await self._backlog.settled(deadline_s)
-
     async def _serve(self, connection: aiormq.abc.AbstractConnection) -> None:
         """Send on this connection until it or its channel ends; what is unsettled is requeued."""
         try:
             async with asyncio.timeout(CONNECT_TIMEOUT_S):
-                channel = await connection.channel(publisher_confirms=True)
+                channel = await connection.channel(publisher_confirms=True, on_return_raises=False)
             assert isinstance(channel, aiormq.Channel)
             self._channel = channel
             on_confirm = partial(self._on_confirm, channel)
             channel._on_confirm_frame = on_confirm  # type: ignore[method-assign]
+            channel.on_return_callbacks.add(self._on_return)
             self._routes.clear()
+            self._contents = Contents(channel.number)
             self.connected = True
             self._backlog.work.set()
             writing = asyncio.ensure_future(self._write(channel))
+            watching = asyncio.ensure_future(self._backlog.watch(connection, self._oldest))
             try:
                 with self._episode.over_after(_ALIVE_S):
-                    ends = {writing, connection.closing, channel.closing}
+                    ends = {writing, watching, connection.closing, channel.closing}
                     await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
             finally:
-                await ended(writing)
+                await ended(writing, watching)
         finally:
             self.connected = False
             self._channel = None
@@ -126,8 +126,12 @@ class FramePublisher:
                 )
                 await asyncio.sleep(0)
 
+    def _oldest(self) -> Publication | None:
+        return next(iter(self._unconfirmed.values()), None)
+
     def _next_burst(self, channel: aiormq.Channel) -> list[bytes]:
         parts: list[bytes] = []
+        now = self._backlog.clock.monotonic()
         for _ in range(_BURST):
             if not self._backlog or not self._window_open():
                 break
@@ -139,39 +143,42 @@ class FramePublisher:
                 self._backlog.unencodable(message)
                 continue
             channel.delivery_tag += 1
+            message.sent_at = now
             self._unconfirmed[channel.delivery_tag] = message
+            if message.mandatory:
+                self._expect_return(channel, message)
             self._unconfirmed_bytes += message.size
         return parts
 
-    def _encode(self, message: Publication, channel_number: int) -> list[bytes]:
-        properties = commands.Basic.Properties(
-            content_type="application/json",
-            content_encoding=message.content_encoding or "utf-8",
-            delivery_mode=2 if message.kind.lossless else 1,
-            message_id=message.message_id,
-            message_type=message.kind.name,
-            app_id="futures-fleet",
-            timestamp=datetime.fromtimestamp(message.timestamp_ms // 1000, UTC),
-            headers=message.headers,
-        )
-        body = message.body
-        content = header.ContentHeader(body_size=len(body), properties=properties)
-        parts = [self._route(message, channel_number), frame.marshal(content, channel_number)]
-        for start in range(0, len(body), _FRAME_BODY):
-            chunk = body[start : start + _FRAME_BODY]
-            parts += (struct.pack(">BHI", 3, channel_number, len(chunk)), chunk, b"\xce")
-        return parts
+    def _encode(self, message: Publication, channel_number: int) -> tuple[bytes, ...]:
+        return self._route(message, channel_number), *self._contents.encode(message)
 
     def _route(self, message: Publication, channel_number: int) -> bytes:
         """The Basic.Publish frame, constant for a routing key on one channel."""
-        route = (message.exchange, message.routing_key)
+        route = (message.exchange, message.routing_key, message.mandatory)
         encoded = self._routes.get(route)
         if encoded is None:
             if len(self._routes) >= _ROUTES_CACHED:
                 self._routes.clear()
-            publish = commands.Basic.Publish(exchange=route[0], routing_key=route[1])
+            publish = commands.Basic.Publish(
+                exchange=route[0], routing_key=route[1], mandatory=route[2]
+            )
             encoded = self._routes[route] = frame.marshal(publish, channel_number)
         return encoded
+
+    def _expect_return(self, channel: aiormq.Channel, message: Publication) -> None:
+        """Have aiormq tell us if the broker sends this one back, which it does before its ack."""
+        tag = channel.delivery_tag
+        channel.message_id_delivery_tag[message.message_id] = tag
+        channel.confirmations[tag] = asyncio.get_running_loop().create_future()
+
+    def _on_return(self, message: DeliveredMessage) -> None:
+        if self._channel is None:
+            return
+        message_id = message.header.properties.message_id or ""
+        tag = self._channel.message_id_delivery_tag.get(message_id, 0)
+        if returned := self._unconfirmed.get(tag):
+            returned.returned = True
 
     async def _on_confirm(
         self, channel: aiormq.Channel, confirm: commands.Basic.Ack | commands.Basic.Nack
@@ -196,6 +203,9 @@ class FramePublisher:
         if message is None:
             return
         self._unconfirmed_bytes -= message.size
+        if message.mandatory and self._channel is not None:
+            self._channel.confirmations.pop(tag, None)
+            self._channel.message_id_delivery_tag.pop(message.message_id, None)
         if acked:
             self._episode.over()
             self._backlog.confirmed(message)
@@ -212,6 +222,7 @@ class FramePublisher:
         return (
             len(self._unconfirmed) < self._backlog.bounds.unconfirmed
             and self._unconfirmed_bytes < self._backlog.bounds.unconfirmed_bytes
+            and not self._backlog.stalled
         )
 
 

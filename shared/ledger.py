@@ -1,6 +1,7 @@
 """What became of every fact, counted by kind and never reset within a run."""
 
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 
@@ -8,10 +9,14 @@ from dataclasses import dataclass, field
 class KindCounts:
     """Facts of one kind.
 
-    received = confirmed + conflated + deduplicated + invalid + Σ dropped + in flight
+    received + spooled_at_start
+        = confirmed + conflated + deduplicated + invalid + Σ dropped + in flight + spooled
+
+    The last two are not kept here: they are counted where the facts are, see `Census`.
     """
 
     received: int = 0  # taken from a frame, or made by the fleet itself
+    spooled_at_start: int = 0  # found in spools of runs before, adopted ones as well
     confirmed: int = 0
     conflated: int = 0  # replaced by a newer value before they were sent
     deduplicated: int = 0  # the venue sent them a second time
@@ -19,28 +24,25 @@ class KindCounts:
     dropped: Counter[str] = field(default_factory=Counter)  # by reason
 
     @property
-    def in_flight(self) -> int:
+    def open(self) -> int:
+        """Facts that came and have not ended."""
         settled = self.confirmed + self.conflated + self.deduplicated + self.invalid
-        return self.received - settled - self.dropped.total()
+        return self.received + self.spooled_at_start - settled - self.dropped.total()
 
-    def as_dict(self) -> dict[str, object]:
-        """The counts that are not zero."""
-        counts = {
-            "received": self.received,
-            "confirmed": self.confirmed,
-            "conflated": self.conflated,
-            "deduplicated": self.deduplicated,
-            "invalid": self.invalid,
-            "dropped": dict(self.dropped),
-            "in_flight": self.in_flight,
-        }
-        return {name: count for name, count in counts.items() if count}
+
+@dataclass(frozen=True, slots=True)
+class Census:
+    """Where facts are that have not ended, by kind: in memory, and on disk."""
+
+    in_flight: Counter[str] = field(default_factory=Counter)
+    spooled: Counter[str] = field(default_factory=Counter)
 
 
 class Ledger:
-    """The counts of a process, by name of kind."""
+    """The counts of a process, by label of kind. `take_census` looks into its containers."""
 
     def __init__(self) -> None:
+        self.take_census: Callable[[], Census] = Census
         self._kinds: dict[str, KindCounts] = {}
 
     def __getitem__(self, kind: str) -> KindCounts:
@@ -48,5 +50,33 @@ class Ledger:
             self._kinds[kind] = KindCounts()
         return self._kinds[kind]
 
+    def unbalanced(self) -> dict[str, int]:
+        """By how many facts the books are wrong, of kinds where they are: lost without a count
+        above zero, counted twice below."""
+        census = self.take_census()
+        kinds = {*self._kinds, *census.in_flight, *census.spooled}
+        return {kind: off for kind in kinds if (off := self._off(kind, census))}
+
     def as_dict(self) -> dict[str, dict[str, object]]:
-        return {kind: counts.as_dict() for kind, counts in self._kinds.items()}
+        """For heartbeats: counts that are not zero."""
+        census = self.take_census()
+        return {kind: self._told(kind, census) for kind in list(self._kinds)}
+
+    def _off(self, kind: str, census: Census) -> int:
+        return self[kind].open - census.in_flight[kind] - census.spooled[kind]
+
+    def _told(self, kind: str, census: Census) -> dict[str, object]:
+        counts = self[kind]
+        told = {
+            "received": counts.received,
+            "spooled_at_start": counts.spooled_at_start,
+            "confirmed": counts.confirmed,
+            "conflated": counts.conflated,
+            "deduplicated": counts.deduplicated,
+            "invalid": counts.invalid,
+            "dropped": dict(counts.dropped),
+            "in_flight": census.in_flight[kind],
+            "spooled": census.spooled[kind],
+            "unbalanced": self._off(kind, census),
+        }
+        return {name: count for name, count in told.items() if count}

@@ -9,6 +9,8 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from shared.timeframes import TIMEFRAMES_MS, Timeframe
+
 #: Version of every body; raised when a field changes its meaning or goes.
 SCHEMA = 1
 
@@ -48,6 +50,8 @@ class OrderbookData(Message):
 
     @model_validator(mode="after")
     def _sound(self) -> "OrderbookData":
+        if not self.bids or not self.asks:
+            raise ValueError("an order book with an empty side")
         _check_sides(self.bids, self.asks)
         return self
 
@@ -77,11 +81,12 @@ class Trade(Message):
     side: Literal["buy", "sell"]  # of the taker
     timestamp: Milliseconds | None  # the venue's trade time
     received_at: Milliseconds  # our clock, when the frame was read
-    source: Literal["stream", "backfill"] = "stream"
+    source: Literal["stream", "backfill"] = "stream"  # backfill: asked for by REST after a gap
+    large: bool = False  # its notional reaches the symbol's threshold, `collection.large_trade`
 
 
-class Ticker(Message):
-    """Best bid and ask (kind `ticker`), both of one frame."""
+class BestPrices(Message):
+    """The part of a ticker that each quote renews: best bid and ask, both of one frame."""
 
     exchange: str
     symbol: str
@@ -89,27 +94,108 @@ class Ticker(Message):
     ask: Price
     bid_size: Size | None  # base currency
     ask_size: Size | None
-    last: Price | None  # where the venue's frame carries it
-    timestamp: Milliseconds | None  # the venue's
+    last: Price | None  # of the latest trade, of stream or REST, whichever is newer
+    timestamp: Milliseconds | None  # the venue's, of bid and ask
     received_at: Milliseconds
 
     @model_validator(mode="after")
-    def _not_crossed(self) -> "Ticker":
+    def _not_crossed(self) -> "BestPrices":
         if self.bid > self.ask:
             raise ValueError(f"bid {self.bid} is above ask {self.ask}")
         return self
 
 
+class Overview(Message):
+    """The part of a ticker that moves slowly; null: not known (yet), or the venue has none."""
+
+    open: Price | None = None  # 24 hours ago, as high … quote_volume are of the last 24 hours
+    high: Price | None = None
+    low: Price | None = None
+    change: Ratio | None = None  # last - open, quote currency
+    percentage: Ratio | None = None  # change / open, in percent
+    base_volume: Size | None = None  # base currency
+    quote_volume: Size | None = None  # quote currency
+    mark_price: Price | None = None  # null when too old, too
+    index_price: Price | None = None
+    stats_at: Milliseconds | None = None  # our clock: when the values of 24 hours were asked for
+
+
+class Ticker(Overview, BestPrices):
+    """Best bid and ask, and what is known besides (kind `ticker`)."""
+
+
+class OpenInterest(Message):
+    """Contracts that are open, counted once and not on both sides (kind `open_interest`)."""
+
+    exchange: str
+    symbol: str
+    amount: Size  # base currency
+    value: Size | None  # quote currency, where the venue states it
+    timestamp: Milliseconds | None  # the venue's
+    received_at: Milliseconds
+
+
+class PredictedFunding(Message):
+    """The rate that will be settled as it looks now (kind `funding`)."""
+
+    exchange: str
+    symbol: str
+    settled: Literal[False] = False
+    rate: Ratio  # a fraction of the position's value: 0.0001 is 0.01 %
+    next_funding_time: Milliseconds | None
+    interval_hours: Annotated[float, Field(gt=0, allow_inf_nan=False)] | None
+    mark_price: Price | None  # null: unknown or too old
+    index_price: Price | None
+    timestamp: Milliseconds | None  # the venue's, of the rate
+    received_at: Milliseconds
+
+
+class SettledFunding(Message):
+    """A rate that was settled (kind `funding`). It never changes."""
+
+    exchange: str
+    symbol: str
+    settled: Literal[True] = True
+    rate: Ratio  # a fraction of the position's value
+    funding_time: Milliseconds  # as the venue states it
+    received_at: Milliseconds
+    source: Literal["rest", "backfill"]  # backfill: heard of long after it was settled
+
+
+class Liquidation(Message):
+    """A position, or a part of it, that the venue closed by force (kind `liquidation`)."""
+
+    exchange: str
+    symbol: str
+    id: str = Field(min_length=1, max_length=128)  # the venue's, else a digest of the rest
+    price: Price
+    amount: Annotated[float, Field(gt=0, allow_inf_nan=False)]  # base currency
+    side: Literal["buy", "sell"]  # of the closing order: "sell" ended a long position
+    timestamp: Milliseconds | None  # the venue's
+    received_at: Milliseconds
+
+
 class Orderbook(Message):
-    """The top of an order book (kind `orderbook`), best level first on both sides."""
+    """The top of an order book (kind `orderbook`), best level first on both sides.
+
+    Only books that are known to be right are published. A side may be empty; bid and ask may be
+    equal (a locked market), never crossed.
+    """
 
     exchange: str
     symbol: str
     bids: list[list[float]]  # [[price, size], ...]
     asks: list[list[float]]
+    spread: Annotated[float, Field(ge=0, allow_inf_nan=False)] | None  # null: a side is empty
+    mid: Price | None
+    imbalance: Ratio | None  # (bids - asks) / (bids + asks), over the sizes of the levels above
+    #: Size on the bid and ask side within so many basis points of mid, by "5", "10", "25", "50";
+    #: null where the book is not known that far out.
+    depth: dict[str, list[Size | None]] | None
     update_id: int | None  # the venue's sequence number of the last change, where it has one
     timestamp: Milliseconds | None  # the venue's
     received_at: Milliseconds
+    source: Literal["stream", "rest"] = "stream"  # rest: a bridge while the stream is silent
 
     @model_validator(mode="after")
     def _sound(self) -> "Orderbook":
@@ -117,13 +203,45 @@ class Orderbook(Message):
         return self
 
 
+class Ohlcv(Message):
+    """A candle (kind `ohlcv`): closed ones each once, and again where the venue corrects them; the
+    one that is still open about once a second."""
+
+    exchange: str
+    symbol: str
+    timeframe: Timeframe
+    start: Milliseconds
+    end: Milliseconds  # exclusive: the start of the next candle
+    open: Price
+    high: Price
+    low: Price
+    close: Price
+    volume: Size  # base currency
+    quote_volume: Size | None  # quote currency, where the venue gives it
+    closed: bool  # true: final, unless a message with a higher `rev` follows
+    rev: Annotated[int, Field(ge=0)] = 0  # +1 with each correction of a closed candle
+    source: Literal["stream", "backfill"] = "stream"  # backfill: asked for by REST
+    timestamp: Milliseconds | None  # the venue's, of the frame; null: by REST
+    received_at: Milliseconds
+
+    @model_validator(mode="after")
+    def _sound(self) -> "Ohlcv":
+        if self.end - self.start != TIMEFRAMES_MS[self.timeframe]:
+            raise ValueError(f"a candle of {self.timeframe} from {self.start} to {self.end}")
+        if not self.low <= min(self.open, self.close):
+            raise ValueError(f"low {self.low} is above open {self.open} or close {self.close}")
+        if not self.high >= max(self.open, self.close):
+            raise ValueError(f"high {self.high} is below open {self.open} or close {self.close}")
+        if self.rev and not self.closed:
+            raise ValueError("an open candle has no revisions")
+        return self
+
+
 def _check_sides(bids: list[list[float]], asks: list[list[float]]) -> None:
-    """Both sides filled, ordered, finite, above zero, and not crossed."""
-    if not bids or not asks:
-        raise ValueError("an order book with an empty side")
+    """Both sides ordered, finite, above zero, and not crossed."""
     _check_side(bids, sign=-1)
     _check_side(asks, sign=1)
-    if bids[0][0] >= asks[0][0]:
+    if bids and asks and bids[0][0] > asks[0][0]:
         raise ValueError(f"crossed order book: bid {bids[0][0]}, ask {asks[0][0]}")
 
 

@@ -1,32 +1,39 @@
 """The way out of a worker: one fact in, its single message and its row in a batch out.
 
-Lossless facts go out in order, each of them. Latest facts wait in one slot a routing key, so that
-a slow broker gets the newest value and not a queue of old ones.
+Lossless facts go out in order, each of them, in the custody of `shared.custody`. Latest facts go
+out at once where there is room; else they wait in one slot a routing key, so that a slow broker
+gets the newest value and not a queue of old ones.
 """
 
 import asyncio
 import hashlib
 import logging
+from collections import Counter
+from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
 
 from shared import frames
 from shared.batch import MAX_AGE_S, Batch, encode_row
 from shared.broker import Broker
 from shared.clock import Clock
+from shared.custody import Custody, OnDropped, SpoolPlace
 from shared.fact import Fact
 from shared.frames import FramePublisher
-from shared.kinds import FUTURES
-from shared.ledger import Ledger
+from shared.kinds import FUTURES, Kind
+from shared.ledger import Census, Ledger
 from shared.messages import SCHEMA
 from shared.plain import PlainPublisher
-from shared.publisher import Bounds, Outcome, Publication, Publisher, Settled
+from shared.publisher import MIB, Bounds, Outcome, Publication, Publisher, Settled
+from shared.repeats import Repeats
 from shared.sequence import Sequences
+from shared.slots import Slots
 from shared.topology import BATCHES, batch_key, fact_key
 
-#: How long a latest value may wait for a newer one; what goes out of a slot is the newest.
+#: How often slots are looked at while one holds a fact.
 FLUSH_S = 0.005
-_BATCH = "batch"
+_REPEAT_LOOK_S = 1.0
+#: What lossless messages may take of memory while they wait, where a disk is next.
+_BEFORE_DISK = Bounds(queued_bytes=8 * MIB)
 _MAX_ID_BYTES = 255
 
 log = logging.getLogger("rabbitmq")
@@ -42,7 +49,10 @@ class Origin:
 
 
 class Outbox:
-    """Owns two publishers, one for lossless and one for latest kinds, and the batches of both."""
+    """Owns two publishers, one for lossless and one for latest kinds, and the batches of both.
+
+    Without a `spool` lossless facts wait in memory alone, and what is beyond its bound is dropped.
+    """
 
     def __init__(
         self,
@@ -52,21 +62,27 @@ class Outbox:
         clock: Clock,
         *,
         batches: bool = True,
+        spool: SpoolPlace | None = None,
     ) -> None:
         self.ledger = Ledger()
+        self.ledger.take_census = self._census
         self._broker = broker
         self._data_exchange = broker.topology.exchanges[0].name
         self._origin = origin
+        self._constant = {"schema": SCHEMA, "worker": origin.worker, "epoch": origin.epoch}
         self._sequences = sequences
         self._clock = clock
         self._batching = batches
         self._batches: dict[str, Batch] = {}
-        self._slots: dict[str, Fact] = {}
-        self._keys: dict[tuple[str, str], str] = {}
+        self._repeats = Repeats()
+        self._slots = Slots()
+        self._keys: dict[tuple[str, str, str], str] = {}
         self._filled = asyncio.Event()  # some slot may hold a fact
-        self._overflowing: set[bool] = set()  # by `lossless`: which publisher is full
-        self._lossless = _make_publisher(broker, "lossless", self._on_settled)
-        self._latest = _make_publisher(broker, "latest", self._on_settled)
+        self._overflowing = False
+        bounds = _BEFORE_DISK if spool else Bounds()
+        self._lossless = _make_publisher(broker, "lossless", bounds, self._on_settled, clock)
+        self._latest = _make_publisher(broker, "latest", Bounds(), self._on_settled, clock)
+        self._custody = Custody(self._lossless, spool, self.ledger, clock)
 
     @property
     def connected(self) -> bool:
@@ -74,47 +90,76 @@ class Outbox:
 
     @property
     def pending(self) -> int:
-        return self._lossless.pending + self._latest.pending + len(self._slots)
+        """Facts that are neither settled nor on disk."""
+        return self._in_flight().total()
+
+    @property
+    def republished(self) -> int:
+        """How often a message was put on the wire again."""
+        return self._lossless.republished + self._latest.republished
+
+    def on_dropped(self, listener: OnDropped) -> None:
+        """Have `listener` hear of each lossless message that found no room on disk, and why."""
+        self._custody.on_dropped = listener
+
+    def mark(self) -> int:
+        """This moment, for `settled_up_to`."""
+        return self._custody.mark()
+
+    def settled_up_to(self, mark: int) -> bool:
+        """Whether all lossless facts put before `mark`, and their rows in batches, are confirmed,
+        on disk, or counted as dropped. Cheap enough to ask many times a second."""
+        return self._custody.settled_up_to(mark)
 
     def put(self, fact: Fact) -> None:
         """Hand over a fact. Never waits, never raises; what can not go out is counted."""
-        counts = self.ledger[fact.kind.name]
+        kind = fact.kind
+        counts = self.ledger[kind.label]
         counts.received += 1
-        if fact.kind.lossless:
-            self._send(self._lossless, fact)
-        elif fact.kind is FUTURES and not self._latest.connected:
-            counts.dropped["no_broker"] += 1
+        if kind.lossless:
+            self._send(fact, self._routing_key(fact))
+        elif kind is FUTURES and not self._latest.connected:
+            counts.dropped[Outcome.EXPIRED] += 1
         else:
-            key = self._routing_key(fact)
-            if key in self._slots:
-                counts.conflated += 1
-            self._slots[key] = fact
-            self._filled.set()
+            self._put_latest(fact)
+
+    def _put_latest(self, fact: Fact) -> None:
+        key = self._routing_key(fact)
+        free = self._latest.room and key not in self._slots
+        if free and self._slots.due(key, fact, self._clock.monotonic()):
+            self._send(fact, key)
+            return
+        if self._slots.put(key, fact):
+            self.ledger[fact.kind.label].conflated += 1
+        self._filled.set()
 
     async def run(self) -> None:
         """Publish, for ever, once somebody has declared the topology on this Broker.
 
         Raises ConfigurationError for refused credentials.
         """
-        # Publishing to an exchange that is not there yet would cost the connection.
-        await self._broker.declared.wait()
         async with asyncio.TaskGroup() as tasks:
-            tasks.create_task(self._lossless.run())
-            tasks.create_task(self._latest.run())
+            tasks.create_task(self._custody.run())
             tasks.create_task(self._flush_slots_forever())
             if self._batching:
                 tasks.create_task(self._flush_batches_forever())
+                tasks.create_task(self._repeat_forever())
+            # Publishing to an exchange that is not there yet would cost the connection.
+            await self._broker.declared.wait()
+            tasks.create_task(self._lossless.run())
+            tasks.create_task(self._latest.run())
 
     async def drain(self, deadline_s: float) -> bool:
-        """Send what is left and wait for the confirms; False where the deadline passed first."""
+        """Send what is left and wait for the confirms; lossless facts that get none go to disk.
+
+        False where something is neither confirmed nor on disk at the deadline.
+        """
         end = self._clock.monotonic() + deadline_s
         self._flush_slots()
         self._flush_batches()
-        drained = True
-        for publisher in (self._lossless, self._latest):
-            left = max(0.0, end - self._clock.monotonic())
-            drained = await publisher.drain(left) and drained
-        return drained and not self._slots
+        drained = await self._custody.drain(deadline_s)
+        left = max(0.0, end - self._clock.monotonic())
+        return await self._latest.drain(left) and drained and not self._slots
 
     async def _flush_slots_forever(self) -> None:
         while True:
@@ -125,10 +170,11 @@ class Outbox:
             await asyncio.sleep(FLUSH_S)
 
     def _flush_slots(self) -> None:
-        if self._slots and self._latest.room:
-            slots, self._slots = self._slots, {}
-            for fact in slots.values():
-                self._send(self._latest, fact)
+        if not self._latest.connected:
+            self.ledger[FUTURES.label].dropped[Outcome.EXPIRED] += self._slots.expire()
+        elif self._slots and self._latest.room:
+            for fact in self._slots.take(self._clock.monotonic()):
+                self._send(fact, self._routing_key(fact))
 
     async def _flush_batches_forever(self) -> None:
         while True:
@@ -139,74 +185,100 @@ class Outbox:
         for key in list(self._batches):
             self._send_batch(key)
 
-    def _send(self, publisher: Publisher, fact: Fact) -> None:
-        key = self._routing_key(fact)
-        headers = self._headers(self._sequences.next_headers(key), fact.received_at)
-        message = Publication(
-            exchange=self._data_exchange,
-            routing_key=key,
-            kind=fact.kind,
-            body=fact.body,
-            message_id=self._message_id(fact, key, headers["seq"]),
-            headers=headers,
-            timestamp_ms=fact.received_at,
-        )
-        accepted = self._offer(publisher, message)
-        if accepted and self._batching:
-            self._add_row(fact, headers)
+    async def _repeat_forever(self) -> None:
+        while True:
+            await self._clock.sleep(_REPEAT_LOOK_S)
+            self._repeat()
 
-    def _add_row(self, fact: Fact, headers: dict[str, Any]) -> None:
-        key = batch_key(fact.kind, self._origin.exchange)
-        batch = self._batches.setdefault(key, Batch(fact.kind))
-        batch.add(encode_row(fact, headers))
+    def _repeat(self) -> None:
+        for kind, row in self._repeats.due(self._clock.monotonic()):
+            self._add_row(kind, row)
+
+    def _send(self, fact: Fact, key: str) -> None:
+        sequence = self._sequences.next_headers(key)
+        message = Publication(
+            self._data_exchange,
+            key,
+            fact.kind,
+            fact.body,
+            self._message_id(fact, key, sequence["seq"]),
+            {**sequence, **self._constant, "received_at": fact.received_at},
+            fact.received_at,
+            perishable=fact.kind is FUTURES,
+        )
+        if self._offer(message) and self._batching:
+            row = encode_row(fact, sequence["seq"])
+            self._add_row(fact.kind, row)
+            if fact.kind.repeated:
+                self._repeats.remember(key, fact.kind, row, self._clock.monotonic())
+
+    def _add_row(self, kind: Kind, row: bytes) -> None:
+        key = batch_key(kind, self._origin.exchange)
+        batch = self._batches.get(key)
+        if batch is None:
+            order = self._custody.reserve() if kind.lossless else 0
+            batch = self._batches[key] = Batch(kind, order)
+        batch.add(row)
         if batch.full:
             self._send_batch(key)
 
     def _send_batch(self, key: str) -> None:
         batch = self._batches.pop(key)
         origin, now = self._origin, self._clock.now_ms()
-        headers = self._headers(self._sequences.next_headers(key), now)
+        sequence = self._sequences.next_headers(key)
+        body, encoding = batch.encode(origin.exchange, origin.worker, origin.epoch)
         message = Publication(
-            exchange=BATCHES,
-            routing_key=key,
-            kind=batch.kind,
-            body=batch.encode(origin.exchange, origin.worker, origin.epoch),
-            message_id=_bounded_id(f"{origin.worker}:{origin.epoch}:{key}:{headers['seq']}"),
-            headers=headers,
-            timestamp_ms=now,
+            BATCHES,
+            key,
+            batch.kind,
+            body,
+            _bounded_id(f"{origin.worker}:{origin.epoch}:{key}:{sequence['seq']}"),
+            {**sequence, **self._constant, "received_at": now},
+            now,
             rows=len(batch.rows),
+            content_encoding=encoding,
+            order=batch.order,
         )
-        self.ledger[_counted_as(message)].received += message.rows
-        self._offer(self._lossless if batch.kind.lossless else self._latest, message)
+        self.ledger[message.label].received += message.rows
+        self._offer(message)
 
-    def _offer(self, publisher: Publisher, message: Publication) -> bool:
-        accepted = publisher.offer(message)
+    def _offer(self, message: Publication) -> bool:
+        if message.kind.lossless:
+            return self._custody.put(message)
+        accepted = self._latest.offer(message)
         if not accepted:
-            self.ledger[_counted_as(message)].dropped["overflow"] += message.rows
-        lossless = message.kind.lossless
-        if not accepted and lossless not in self._overflowing:
-            self._overflowing.add(lossless)
+            self.ledger[message.label].dropped["overflow"] += message.rows
+        if not accepted and not self._overflowing:
             log.error("The queue to the broker is full: facts are dropped and counted")
-        elif accepted:
-            self._overflowing.discard(lossless)
+        self._overflowing = not accepted
         return accepted
 
     def _on_settled(self, message: Publication, outcome: Outcome) -> None:
-        counts = self.ledger[_counted_as(message)]
+        if message.kind.lossless and not self._custody.settled(message, outcome):
+            return
+        counts = self.ledger[message.label]
         if outcome is Outcome.CONFIRMED:
             counts.confirmed += message.rows
-            if message.kind is FUTURES and message.exchange != BATCHES:
+            if message.perishable:
                 log.info("Published to %s", message.routing_key)
         else:
             counts.dropped[outcome.value] += message.rows
 
-    def _headers(self, sequence: dict[str, Any], received_at: int) -> dict[str, Any]:
-        return sequence | {
-            "schema": SCHEMA,
-            "worker": self._origin.worker,
-            "epoch": self._origin.epoch,
-            "received_at": received_at,
-        }
+    def _census(self) -> Census:
+        return Census(self._in_flight(), self._custody.spooled())
+
+    def _in_flight(self) -> Counter[str]:
+        """Facts in memory, by label, counted where they are."""
+        counted = Counter(fact.kind.label for fact in self._slots.facts())
+        for message in {id(message): message for message in self._messages()}.values():
+            if message.keeper is None and not message.ended:
+                counted[message.label] += message.rows
+        return counted
+
+    def _messages(self) -> Iterator[Publication]:
+        yield from self._lossless.messages()
+        yield from self._latest.messages()
+        yield from self._custody.messages()
 
     def _message_id(self, fact: Fact, routing_key: str, seq: int) -> str:
         origin = self._origin
@@ -215,23 +287,21 @@ class Outbox:
         return _bounded_id(f"{origin.worker}:{origin.epoch}:{routing_key}:{seq}")
 
     def _routing_key(self, fact: Fact) -> str:
-        cached = self._keys.get((fact.kind.name, fact.symbol))
+        named = (fact.kind.name, fact.symbol, fact.tail)
+        cached = self._keys.get(named)
         if cached is None:
-            cached = fact_key(fact.kind, self._origin.exchange, fact.symbol)
-            self._keys[fact.kind.name, fact.symbol] = cached
+            cached = fact_key(fact.kind, self._origin.exchange, fact.symbol, fact.tail)
+            self._keys[named] = cached
         return cached
 
 
-def _make_publisher(broker: Broker, purpose: str, settled: Settled) -> Publisher:
+def _make_publisher(
+    broker: Broker, purpose: str, bounds: Bounds, settled: Settled, clock: Clock
+) -> Publisher:
     if frames.usable():
-        return FramePublisher(broker, purpose, Bounds(), settled)
+        return FramePublisher(broker, purpose, bounds, settled, clock)
     log.warning("This aiormq is not known to the fast publisher; publishing the slow way")
-    return PlainPublisher(broker, purpose, Bounds(), settled)
-
-
-def _counted_as(message: Publication) -> str:
-    """Batches are counted apart: their rows are facts that were counted once already."""
-    return f"{message.kind.name}.{_BATCH}" if message.exchange == BATCHES else message.kind.name
+    return PlainPublisher(broker, purpose, bounds, settled, clock)
 
 
 def _bounded_id(text: str) -> str:

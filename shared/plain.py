@@ -4,65 +4,73 @@ Used where aiormq has changed under `shared.frames`, and as its oracle in the co
 """
 
 import asyncio
+from collections.abc import Iterator
 from datetime import UTC, datetime
 
 import aio_pika
 from aio_pika.abc import AbstractConnection, AbstractExchange
 from aio_pika.exceptions import DeliveryError
+from aiormq.abc import DeliveredMessage
 
+from shared.backlog import Backlog, Queued
 from shared.broker import Broker
-from shared.publisher import ENCODE_ERRORS, Backlog, Bounds, Publication, Settled
+from shared.clock import Clock
+from shared.publisher import ENCODE_ERRORS, Bounds, Publication, Settled
+from shared.tasks import ended
 
 #: More tasks at a time make aio-pika no faster (measured 16 … 1024).
 _WINDOW = 256
 
 
-class PlainPublisher:
+class PlainPublisher(Queued):
     """See `shared.publisher.Publisher`."""
 
-    def __init__(self, broker: Broker, purpose: str, bounds: Bounds, settled: Settled) -> None:
-        self.connected = False
+    def __init__(
+        self, broker: Broker, purpose: str, bounds: Bounds, settled: Settled, clock: Clock
+    ) -> None:
+        super().__init__(Backlog(bounds, settled, clock))
         self._broker = broker
         self._purpose = purpose
-        self._backlog = Backlog(bounds, settled)
         self._unconfirmed: dict[asyncio.Task[None], Publication] = {}
         self._exchanges: dict[str, AbstractExchange] = {}
 
-    def offer(self, message: Publication) -> bool:
-        return self._backlog.offer(message)
-
-    @property
-    def pending(self) -> int:
-        return self._backlog.unsettled
+    def messages(self) -> Iterator[Publication]:
+        yield from self._backlog.messages()
+        yield from self._unconfirmed.values()
 
     @property
     def room(self) -> bool:
-        return self.connected and not self._backlog and self._window_open()
+        return self.connected and not self._backlog.waits and self._window_open()
 
     async def run(self) -> None:
         await self._broker.keep(self._purpose, self._serve)
 
-    async def drain(self, deadline_s: float) -> bool:
-        return await self._backlog.settled(deadline_s)
-
     async def _serve(self, connection: AbstractConnection) -> None:
+        await self._declare_again(self._broker)
         channel = await connection.channel(publisher_confirms=True)
         channel.close_callbacks.add(lambda *_: self._backlog.work.set())
         self._exchanges.clear()
         self.connected = True
         self._backlog.work.set()
+        below = connection.transport.connection  # type: ignore[union-attr]
+        watching = asyncio.create_task(self._backlog.watch(below, self._oldest))
         try:
-            while not channel.is_closed:
+            while not channel.is_closed and not watching.done():
                 await self._backlog.work.wait()
                 self._backlog.work.clear()
                 while self._backlog and self._window_open():
                     await self._send(channel)
         finally:
             self.connected = False
+            await ended(watching)
             await self._requeue()
+
+    def _oldest(self) -> Publication | None:
+        return next(iter(self._unconfirmed.values()), None)
 
     async def _send(self, channel: aio_pika.abc.AbstractChannel) -> None:
         message = self._backlog.take()
+        message.sent_at = self._backlog.clock.monotonic()
         if message.exchange not in self._exchanges:
             self._exchanges[message.exchange] = await channel.get_exchange(
                 message.exchange, ensure=False
@@ -83,7 +91,10 @@ class PlainPublisher:
             timestamp=datetime.fromtimestamp(message.timestamp_ms // 1000, UTC),
             headers=message.headers,
         )
-        await exchange.publish(properties, message.routing_key, mandatory=False)
+        mandatory = message.mandatory
+        confirmation = await exchange.publish(properties, message.routing_key, mandatory=mandatory)
+        # A message without a queue comes back, and that is what its publisher is given.
+        message.returned = isinstance(confirmation, DeliveredMessage)
 
     def _on_done(self, task: asyncio.Task[None]) -> None:
         message = self._unconfirmed.get(task)
@@ -111,4 +122,5 @@ class PlainPublisher:
         self._unconfirmed.clear()
 
     def _window_open(self) -> bool:
-        return len(self._unconfirmed) < min(self._backlog.bounds.unconfirmed, _WINDOW)
+        free = len(self._unconfirmed) < min(self._backlog.bounds.unconfirmed, _WINDOW)
+        return free and not self._backlog.stalled

@@ -6,26 +6,40 @@ Two implementations run the same contract suite: `shared.frames` writes AMQP fra
 
 import asyncio
 import struct
-from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any, Protocol
 
+import aiormq
+
 from shared.kinds import Kind
+from shared.topology import BATCHES
 
 MIB = 1024 * 1024
 
 #: What the client library raises for a message that AMQP can not carry.
 ENCODE_ERRORS = (ValueError, TypeError, struct.error)
+#: A broker that has not confirmed for so long takes nothing: an alarm, or it hangs.
+STALLED_S = 3.0
+#: The event of aiormq that is cleared by Connection.Blocked and set by Connection.Unblocked.
+_UNBLOCKED = "_Connection__connection_unblocked"
 
 
 class Outcome(StrEnum):
-    """How a message ended."""
+    """How a message ended; what is not confirmed is counted as dropped under this name."""
 
     CONFIRMED = "confirmed"
     REFUSED = "refused"  # the broker nacked it again and again
+    RETURNED = "returned"  # mandatory, and again and again there was no queue for it
     UNENCODABLE = "unencodable"  # AMQP can not carry it: a key of more than 255 bytes
+    EXPIRED = "no_broker"  # perishable, and the connection that it waited for ended
+
+
+class Keeper(Protocol):
+    """Where a message is kept until it is settled: a spool."""
+
+    def settled(self, message: "Publication") -> None: ...
 
 
 @dataclass(slots=True, eq=False)
@@ -41,12 +55,27 @@ class Publication:
     timestamp_ms: int
     rows: int = 1
     content_encoding: str | None = None
-    nacks: int = 0  # how often the broker refused it so far
+    mandatory: bool = False
+    perishable: bool = False  # worthless after the connection that it was meant for
+    order: int = 0  # of its custody, see `shared.custody`
+    nacks: int = 0  # how often the broker refused or returned it so far
+    returned: bool = False  # the broker found no queue for it; its ack is still to come
+    sent_at: float = 0.0  # monotonic seconds
+    ended: bool = False  # settled, and counted
+    keeper: Keeper | None = None  # on disk there, under `kept_as`
+    kept_as: int = 0
+    kept_size: int = 0  # bytes there
+    behind: bool = False  # read from a spool, not offered by whoever made it
 
     @property
     def size(self) -> int:
         """Bytes that count against a bound: the body, and about what frames and objects cost."""
         return len(self.body) + 512
+
+    @property
+    def label(self) -> str:
+        """What it is counted as. Batches apart: their rows are facts that were counted once."""
+        return f"{self.kind.label}.batch" if self.exchange == BATCHES else self.kind.label
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +86,7 @@ class Bounds:
     unconfirmed: int = 2000
     unconfirmed_bytes: int = 8 * MIB
     nack_retries: int = 3
+    behind: int = 1000  # messages of a spool that wait for their turn
 
 
 Settled = Callable[[Publication, Outcome], None]
@@ -69,6 +99,33 @@ class Publisher(Protocol):
 
     def offer(self, message: Publication) -> bool:
         """Queue a message; False, and nothing else, where the queue is full."""
+        ...
+
+    def offer_behind(self, message: Publication) -> bool:
+        """Queue a message of a spool, which goes out beside the others and never before them."""
+        ...
+
+    @property
+    def room_behind(self) -> int:
+        """How many messages `offer_behind` would take."""
+        ...
+
+    def withdraw(self) -> list[Publication]:
+        """Take back what was offered and has not been put on the wire, in order."""
+        ...
+
+    def messages(self) -> Iterator[Publication]:
+        """All that is not settled, wherever it is."""
+        ...
+
+    @property
+    def stalled(self) -> bool:
+        """Connected to a broker that takes nothing: blocked, or silent for STALLED_S."""
+        ...
+
+    @property
+    def republished(self) -> int:
+        """How often a message was put on the wire again."""
         ...
 
     @property
@@ -90,70 +147,7 @@ class Publisher(Protocol):
         ...
 
 
-class Backlog:
-    """The messages of a publisher that wait, bounded in bytes, and the count of the unsettled."""
-
-    def __init__(self, bounds: Bounds, settled: Settled) -> None:
-        self.bounds = bounds
-        self.unsettled = 0
-        self.work = asyncio.Event()  # set whenever there may be something to send
-        self._settled = settled
-        self._waiting: deque[Publication] = deque()
-        self._bytes = 0
-        self._idle = asyncio.Event()
-        self._idle.set()
-
-    def __bool__(self) -> bool:
-        return bool(self._waiting)
-
-    def offer(self, message: Publication) -> bool:
-        if self._bytes + message.size > self.bounds.queued_bytes:
-            return False
-        self.unsettled += 1
-        self._idle.clear()
-        self._append(message)
-        return True
-
-    def take(self) -> Publication:
-        message = self._waiting.popleft()
-        self._bytes -= message.size
-        return message
-
-    def put_back(self, messages: Sequence[Publication]) -> None:
-        """Return messages that were on their way to the front, in their old order."""
-        self._waiting.extendleft(reversed(messages))
-        self._bytes += sum(message.size for message in messages)
-        self.work.set()
-
-    def confirmed(self, message: Publication) -> None:
-        self._settle(message, Outcome.CONFIRMED)
-
-    def unencodable(self, message: Publication) -> None:
-        self._settle(message, Outcome.UNENCODABLE)
-
-    def nacked(self, message: Publication) -> None:
-        """Send it again, or settle it as refused where that was tried often enough."""
-        message.nacks += 1
-        if message.nacks > self.bounds.nack_retries:
-            self._settle(message, Outcome.REFUSED)
-        else:
-            self._append(message)
-
-    async def settled(self, deadline_s: float) -> bool:
-        try:
-            async with asyncio.timeout(deadline_s):
-                await self._idle.wait()
-        except TimeoutError:
-            return False
-        return True
-
-    def _append(self, message: Publication) -> None:
-        self._waiting.append(message)
-        self._bytes += message.size
-        self.work.set()
-
-    def _settle(self, message: Publication, outcome: Outcome) -> None:
-        self.unsettled -= 1
-        if not self.unsettled:
-            self._idle.set()
-        self._settled(message, outcome)
+def is_blocked(connection: aiormq.abc.AbstractConnection) -> bool:
+    """Whether the broker told this connection that it takes no messages (an alarm)."""
+    unblocked = getattr(connection, _UNBLOCKED, None)
+    return isinstance(unblocked, asyncio.Event) and not unblocked.is_set()

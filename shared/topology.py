@@ -99,9 +99,15 @@ def topology(data_exchange: str) -> Topology:
     )
 
 
-def fact_key(kind: Kind, exchange: str, symbol: str) -> str:
-    """Where one fact goes on the data exchange: `trades.binance.BTCUSDT`."""
-    return f"{kind.name}.{encode_word(exchange)}.{symbol_key(symbol)}"
+def fact_key(kind: Kind, exchange: str, symbol: str, tail: str = "") -> str:
+    """Where one fact goes on the data exchange: `trades.binance.BTCUSDT`,
+    `ohlcv.binance.BTCUSDT.1m`, `coverage.binance.trades`."""
+    words = [kind.name, encode_word(exchange)]
+    if symbol:
+        words.append(symbol_key(symbol))
+    if tail:
+        words.append(encode_word(tail))
+    return ".".join(words)
 
 
 def batch_key(kind: Kind, exchange: str) -> str:

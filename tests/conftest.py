@@ -11,6 +11,8 @@ from cli.broker_node import Node
 from shared.errors import BrokerError, ConfigurationError
 from tests.brokers import SessionBroker, Vhosts, private_node, session_broker
 
+pytest_plugins = ["tests.report"]
+
 #: A test which takes longer hangs. `@pytest.mark.deadline(seconds)` states another.
 DEADLINE_S = 120
 

@@ -12,6 +12,7 @@ from aio_pika.abc import AbstractChannel, AbstractIncomingMessage
 
 from cli.broker_node import Node
 from shared.broker import Broker
+from shared.clock import SystemClock
 from shared.errors import ConfigurationError
 from shared.frames import FramePublisher, usable
 from shared.kinds import TICKER, TRADES, Kind
@@ -26,7 +27,8 @@ MakePublisher = Callable[..., Publisher]
 
 @pytest.fixture(params=[FramePublisher, PlainPublisher])
 def make(request: pytest.FixtureRequest) -> MakePublisher:
-    return request.param  # type: ignore[no-any-return]
+    kind: MakePublisher = request.param
+    return lambda *arguments: kind(*arguments, SystemClock())
 
 
 @dataclass
@@ -213,7 +215,7 @@ async def test_an_exchange_that_comes_later_loses_nothing(
 ) -> None:
     """The broker closes the channel for it; the message stays and goes out when it can."""
     settled = Settlements()
-    broker = Broker(broker_url, "test-publisher", topology(DATA), declares=True)
+    broker = Broker(broker_url, "test-publisher", topology(DATA), declares=False)
     publisher = make(broker, "test", Bounds(), settled)
     publisher.offer(message(1))
     async with running(publisher):
@@ -221,6 +223,116 @@ async def test_an_exchange_that_comes_later_loses_nothing(
         async with broker_with_topology(broker_url):
             assert await publisher.drain(10)
     assert settled.ids(Outcome.CONFIRMED) == {"id-1"}
+
+
+async def test_what_comes_back_for_want_of_a_queue_is_tried_again(
+    make: MakePublisher, broker_url: str
+) -> None:
+    settled = Settlements()
+    async with broker_with_topology(broker_url) as (broker, channel):
+        publisher = make(broker, "test", Bounds(nack_retries=2), settled)
+        async with running(publisher):
+            for n in range(2):
+                one = message(n, key=f"trades.x.{n}")
+                one.mandatory = True
+                publisher.offer(one)
+            publisher.offer(message(2))
+            queue = await channel.declare_queue(exclusive=True)
+            await queue.bind(DATA, "trades.x.1")
+            assert await publisher.drain(10)
+        assert [m.message_id for m in await drained(queue)] == ["id-1"]
+    assert settled.ids(Outcome.RETURNED) == {"id-0"}
+    assert settled.ids(Outcome.CONFIRMED) == {"id-1", "id-2"}
+
+
+async def test_what_a_spool_gives_back_goes_behind_live_messages(
+    make: MakePublisher, broker_url: str
+) -> None:
+    settled = Settlements()
+    async with broker_with_topology(broker_url) as (broker, channel):
+        queue = await reader(channel)
+        publisher = make(broker, "test", Bounds(unconfirmed=20, behind=50), settled)
+        assert [publisher.offer_behind(message(n)) for n in range(60)].count(True) == 50
+        assert publisher.room_behind == 0
+        assert all(publisher.offer(message(100 + n)) for n in range(50))
+        async with running(publisher):
+            assert await publisher.drain(10)
+        got = [m.headers["seq"] for m in await drained(queue)]
+    assert got == [*range(100, 150), *range(50)]
+    assert len(settled.ids(Outcome.CONFIRMED)) == 100
+
+
+async def test_what_waits_can_be_withdrawn_in_order(make: MakePublisher, broker_url: str) -> None:
+    broker = Broker(broker_url, "test-publisher", topology(DATA), declares=True)
+    publisher = make(broker, "test", Bounds(), Settlements())
+    for n in range(5):
+        publisher.offer(message(n))
+    publisher.offer_behind(message(9))
+    assert [m.headers["seq"] for m in publisher.withdraw()] == list(range(5))
+    assert publisher.pending == 1
+    assert [m.headers["seq"] for m in publisher.messages()] == [9]
+
+
+@pytest.mark.deadline(120)
+async def test_a_hanging_broker_is_a_stall_and_gets_nothing_more(
+    make: MakePublisher, broker_node: Node
+) -> None:
+    settled = Settlements()
+    async with broker_with_topology(broker_node.amqp_url) as (broker, _):
+        publisher = make(broker, "test", Bounds(), settled)
+        async with running(publisher):
+            publisher.offer(message(0))
+            assert await publisher.drain(10)
+            broker_node.freeze()
+            publisher.offer(message(1))
+            await eventually(lambda: publisher.stalled, 5)
+            assert publisher.connected
+            assert not publisher.room
+            publisher.offer(message(2))
+            await asyncio.sleep(0.2)
+            assert [m.headers["seq"] for m in publisher.withdraw()] == [2]
+            broker_node.thaw()
+            assert await publisher.drain(30)
+            await eventually(lambda: not publisher.stalled and publisher.room)
+    assert settled.ids(Outcome.CONFIRMED) == {"id-0", "id-1"}
+
+
+@pytest.mark.deadline(120)
+async def test_an_alarm_is_a_stall_as_soon_as_the_broker_tells(
+    make: MakePublisher, broker_node: Node
+) -> None:
+    settled = Settlements()
+    async with broker_with_topology(broker_node.amqp_url) as (broker, _):
+        publisher = make(broker, "test", Bounds(), settled)
+        async with running(publisher):
+            publisher.offer(message(0))
+            assert await publisher.drain(10)
+            await asyncio.to_thread(broker_node.ctl, "set_vm_memory_high_watermark", "0.0001")
+            publisher.offer(message(1))
+            await eventually(lambda: publisher.stalled, 2)
+            await asyncio.to_thread(broker_node.ctl, "set_vm_memory_high_watermark", "0.4")
+            assert await publisher.drain(10)
+    assert settled.ids(Outcome.CONFIRMED) == {"id-0", "id-1"}
+    assert publisher.republished == 0
+
+
+async def test_a_perishable_message_ends_with_its_connection(
+    make: MakePublisher, broker_url: str
+) -> None:
+    settled = Settlements()
+    async with broker_with_topology(broker_url) as (broker, channel):
+        queue = await reader(channel)
+        publisher = make(broker, "test", Bounds(), settled)
+        async with running(publisher):
+            await eventually(lambda: publisher.connected)
+            for n in range(3):
+                one = message(n, TICKER)
+                one.perishable = n == 1
+                # The broker closes the channel for the first of them.
+                one.exchange = "nowhere" if n == 0 else DATA
+                publisher.offer(one)
+            await eventually(lambda: settled.ids(Outcome.EXPIRED) == {"id-1"}, 10)
+        assert [m for m in await drained(queue) if m.message_id == "id-1"] == []
 
 
 @pytest.mark.parametrize("password", ["wrong"])

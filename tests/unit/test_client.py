@@ -9,7 +9,8 @@ from shared import errors
 from shared.budget import Budget
 from shared.config import VenueConfig, VenueKeys, VenueUrls
 from tests.fakes import FakeClock
-from workers.collector.catalogue import CATALOGUE, StreamKind
+from workers.collector.catalogue import CATALOGUE
+from workers.collector.catalogue.row import StreamKind, Subscription
 from workers.collector.client import VenueClient
 
 BTC = "BTC/USDT:USDT"
@@ -46,12 +47,12 @@ async def test_a_wait_that_ccxt_cancels_is_a_lost_connection_and_ours_is_a_cance
         return await futures[-1]
 
     client._ccxt.watch_order_book = watch
-    watching = asyncio.create_task(client.watch(StreamKind.BOOK, BTC))
+    watching = asyncio.create_task(client.watch(Subscription(StreamKind.BOOK, BTC)))
     await asyncio.sleep(0)
     futures[0].cancel()
     with pytest.raises(errors.NetworkError):
         await watching
-    watching = asyncio.create_task(client.watch(StreamKind.BOOK, BTC))
+    watching = asyncio.create_task(client.watch(Subscription(StreamKind.BOOK, BTC)))
     await asyncio.sleep(0)
     watching.cancel()
     with pytest.raises(asyncio.CancelledError):

@@ -1,4 +1,4 @@
-"""The pure parts of the collector: grid, assembly, readers, budget, retries."""
+"""The pure parts of the collector: grid, assembly, budget, retries."""
 
 import asyncio
 import itertools
@@ -20,13 +20,20 @@ from shared.errors import (
 from shared.retry import Backoff, retried
 from tests.fakes import FakeClock
 from workers.collector.assembly import Assembler, base_units
+from workers.collector.books.orderbook import OrderBook
 from workers.collector.events import RestUpdate
 from workers.collector.grid import Grid, offset_ms
-from workers.collector.parts import Book, Part, Parts
-from workers.collector.readers import funding, mark_candle, tickers
+from workers.collector.parts import Part, Parts
 
 NOW, NOW_MS = 1000.0, 1_800_000_000_000
 SYMBOL = "BTC/USDT:USDT"
+
+
+def book(bids: Any, asks: Any, timestamp: int | None, at: float) -> OrderBook:
+    made = OrderBook(checksummed=False)
+    made.replace(bids, asks, None)
+    made.timestamp, made.at = timestamp, at
+    return made
 
 
 def complete(**changes: Any) -> Parts:
@@ -37,8 +44,7 @@ def complete(**changes: Any) -> Parts:
     parts.funding_rate = Part(0.0001, NOW - 3, "rest")
     parts.next_funding_time = Part(NOW_MS + 1000, NOW - 3, "rest")
     parts.mark_price = Part(100.3, NOW - 3, "rest")
-    book = Book([[100.0, 1.0], [99.0, 2.0]], [[100.5, 1.0]], NOW_MS - 5, 7)
-    parts.book = Part(book, NOW - 0.5, "stream")
+    parts.book = book([[100.0, 1.0], [99.0, 2.0]], [[100.5, 1.0]], NOW_MS - 5, NOW - 0.5)
     for name, value in changes.items():
         setattr(parts, name, value)
     return parts
@@ -69,13 +75,13 @@ def test_a_missing_required_part_skips_the_symbol(part: str) -> None:
         assembled(complete(**{part: None}))
 
 
-@pytest.mark.parametrize("part", ["quote", "book"])
-def test_a_stale_required_part_skips_the_symbol(part: str) -> None:
-    parts = complete()
-    fresh = getattr(parts, part)
-    setattr(parts, part, Part(fresh.value, NOW - 1e6, "stream"))
-    with pytest.raises(DataProcessingError, match="old"):
-        assembled(parts)
+def test_a_stale_quote_or_book_skips_the_symbol() -> None:
+    quoted, booked = complete(quote=Part((100.0, 100.5), NOW - 1e6, "stream")), complete()
+    assert booked.book is not None
+    booked.book.at = NOW - 1e6
+    for parts in (quoted, booked):
+        with pytest.raises(DataProcessingError, match="old"):
+            assembled(parts)
 
 
 @pytest.mark.parametrize("part", ["funding_rate", "next_funding_time", "mark_price"])
@@ -92,24 +98,19 @@ def test_a_settlement_that_has_passed_is_not_the_next_one() -> None:
 
 
 @pytest.mark.parametrize(
-    "book",
+    ("bids", "asks"),
     [
-        Book([[100.5, 1.0]], [[100.5, 1.0]], None, None),  # locked
-        Book([[101.0, 1.0]], [[100.5, 1.0]], None, None),  # crossed
-        Book([], [[100.5, 1.0]], None, None),
-        Book([[99.0, 1.0], [100.0, 1.0]], [[100.5, 1.0]], None, None),  # out of order
-        Book([[100.0, 0.0]], [[100.5, 1.0]], None, None),
-        Book([[float("nan"), 1.0]], [[100.5, 1.0]], None, None),
+        ([[101.0, 1.0]], [[100.5, 1.0]]),  # crossed
+        ([], [[100.5, 1.0]]),
     ],
 )
-def test_an_unsound_book_is_never_published(book: Book) -> None:
+def test_an_unsound_book_is_never_published(bids: Any, asks: Any) -> None:
     with pytest.raises(DataProcessingError):
-        assembled(complete(book=Part(book, NOW, "stream")))
+        assembled(complete(book=book(bids, asks, None, NOW)))
 
 
 def test_a_book_without_a_time_gets_ours_and_says_so() -> None:
-    book = Book([[100.0, 1.0]], [[100.5, 1.0]], None, None)
-    data = assembled(complete(book=Part(book, NOW - 2, "stream")))
+    data = assembled(complete(book=book([[100.0, 1.0]], [[100.5, 1.0]], None, NOW - 2)))
     assert data.orderbook.timestamp == NOW_MS - 2000
     assert data.extra["orderbook_timestamp_source"] == "received"
 
@@ -162,22 +163,6 @@ def test_a_rest_body_replaces_what_it_says_and_nothing_else() -> None:
     assert parts.quote == Part((1.0, 2.0), NOW, "rest")
     assert parts.mark_price == Part(3.0, NOW, "rest")
     assert parts.last == Part(100.2, NOW - 2, "stream")
-
-
-def test_the_next_funding_is_the_earliest_that_lies_ahead() -> None:
-    row = {"symbol": SYMBOL, "fundingRate": 0.1}
-    times = {"fundingTimestamp": NOW_MS - 1, "nextFundingTimestamp": NOW_MS + 5}
-    assert next(iter(funding({SYMBOL: row | times}, None, NOW_MS))).next_funding_time == NOW_MS + 5
-    both = {"fundingTimestamp": NOW_MS + 3, "nextFundingTimestamp": NOW_MS + 5}
-    assert next(iter(funding({SYMBOL: row | both}, None, NOW_MS))).next_funding_time == NOW_MS + 3
-
-
-def test_readers_take_unified_structures() -> None:
-    row = {"symbol": SYMBOL, "bid": 1, "ask": 2, "last": 3, "baseVolume": 4, "markPrice": 5}
-    update = next(iter(tickers({SYMBOL: row}, None, NOW_MS)))
-    assert (update.bid, update.ask, update.last, update.volume_24h) == (1, 2, 3, 4)
-    assert list(mark_candle([], SYMBOL, NOW_MS)) == []
-    assert next(iter(mark_candle([[0, 1, 2, 3, 4, 5]], SYMBOL, NOW_MS))).mark_price == 4
 
 
 async def test_the_budget_holds_over_any_stretch_of_time() -> None:

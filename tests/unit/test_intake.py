@@ -1,118 +1,55 @@
 """Frames as the venues send them, through peel and intake, to facts."""
 
 import logging
+from types import SimpleNamespace
 from typing import Any
 
 import aiohttp
 import ccxt
-import orjson
 import pytest
 
 from shared import errors
-from shared.fact import Fact
-from shared.ledger import Ledger
 from tests.fakes import FakeClock
+from tests.recording import Recording
 from workers.collector.client import Market
 from workers.collector.edge import translate, venue_errors
 from workers.collector.events import Print, Quote
 from workers.collector.hot import retry_after_s
-from workers.collector.intake import Intake
 from workers.collector.quarantine import Quarantine
 from workers.collector.venues.binance import Binance
 from workers.collector.venues.bitget import Bitget
 from workers.collector.venues.bybit import Bybit
 from workers.collector.venues.gate import Gate
 from workers.collector.venues.htx import Htx
-
-BTC = "BTC/USDT:USDT"
-
-
-class RecordingOutbox:
-    def __init__(self) -> None:
-        self.ledger = Ledger()
-        self.facts: list[Fact] = []
-
-    def put(self, fact: Fact) -> None:
-        self.ledger[fact.kind.name].received += 1
-        self.facts.append(fact)
-
-    def bodies(self) -> list[Any]:
-        return [orjson.loads(fact.body) for fact in self.facts]
-
-
-@pytest.fixture
-def outbox() -> RecordingOutbox:
-    return RecordingOutbox()
-
-
-@pytest.fixture
-def intake(outbox: RecordingOutbox) -> Intake:
-    quarantine = Quarantine(logging.getLogger("test"))
-    intake = Intake("x", outbox, quarantine, FakeClock())  # type: ignore[arg-type]
-    market = Market(BTC, "BTC", 0.001)
-    intake.markets_by_id = {"BTC": market}
-    intake.set_markets([market])
-    return intake
+from workers.collector.venues.okx import Okx
 
 
 def trade(trade_id: str = "1", **changes: Any) -> Print:
     return Print("BTC", trade_id, 100.0, 2.0, "buy", 5)._replace(**changes)
 
 
-def test_a_trade_becomes_a_fact_in_base_units(intake: Intake, outbox: RecordingOutbox) -> None:
-    intake.on_events([trade()], 7)
-    assert outbox.bodies() == [
-        {"exchange": "x", "symbol": BTC, "id": "1", "price": 100.0, "amount": 0.002, "side": "buy"}
-        | {"timestamp": 5, "received_at": 7, "source": "stream"}
-    ]
-    assert outbox.facts[0].key == "1"
-    last = intake.parts[BTC].last
-    assert last is not None
-    assert last.value == 100.0
+def test_events_go_to_the_taker_of_their_type() -> None:
+    recording, taken = Recording(), []
+    recording.intake.route(Print, lambda *one: taken.append(one))
+    recording.intake.route(Quote, lambda *one: taken.append(one))
+    quote = Quote("BTC", 1.0, 2.0, 1.0, 1.0, None, 5)
+    recording.intake.on_events([trade(), quote], 7)
+    assert taken == [(trade(), recording.parts, 7), (quote, recording.parts, 7)]
 
 
-def test_a_trade_that_comes_twice_goes_out_once(intake: Intake, outbox: RecordingOutbox) -> None:
-    intake.on_events([trade("1"), trade("2"), trade("1")], 7)
-    assert [body["id"] for body in outbox.bodies()] == ["1", "2"]
-    assert outbox.ledger["trades"].deduplicated == 1
+def test_events_of_unknown_markets_are_counted() -> None:
+    recording = Recording()
+    recording.intake.on_events([trade(market_id="ETH")], 7)
+    assert recording.intake.unwanted == 1
 
 
-def test_ids_are_remembered_over_a_removal(intake: Intake, outbox: RecordingOutbox) -> None:
-    intake.on_events([trade("1")], 7)
-    intake.set_markets([])
-    intake.on_events([trade("2")], 7)
-    intake.set_markets([Market(BTC, "BTC", 0.001)])
-    intake.on_events([trade("1"), trade("3")], 7)
-    assert [body["id"] for body in outbox.bodies()] == ["1", "3"]
-    assert intake.unwanted == 1
-
-
-@pytest.mark.parametrize(
-    "bad",
-    [
-        trade(price=0.0),
-        trade(price=float("nan")),
-        trade(size=-1.0),
-        trade(side="both"),
-        trade(""),
-        trade(timestamp=-1),
-        Quote("BTC", 101.0, 100.0, 1.0, 1.0, None, 5),
-        Quote("BTC", 100.0, float("inf"), 1.0, 1.0, None, 5),
-    ],
-)
-def test_what_does_not_validate_is_counted_and_set_aside(
-    intake: Intake, outbox: RecordingOutbox, bad: Print | Quote
-) -> None:
-    intake.on_events([bad, trade("good")], 7)
-    assert [body["id"] for body in outbox.bodies()] == ["good"]
-    invalid = outbox.ledger["trades"].invalid + outbox.ledger["ticker"].invalid
-    assert invalid == 1
-
-
-def test_events_of_unknown_markets_are_counted(intake: Intake, outbox: RecordingOutbox) -> None:
-    intake.on_events([Print("ETH", "1", 1.0, 1.0, "buy", 5)], 7)
-    assert outbox.facts == []
-    assert intake.unwanted == 1
+def test_what_is_known_of_a_symbol_outlives_a_change_of_others() -> None:
+    recording = Recording()
+    parts = recording.parts
+    recording.intake.set_markets([recording.market, Market("ETH/USDT:USDT", "ETH", 1.0)])
+    assert recording.parts is parts
+    recording.intake.set_markets([])
+    assert recording.intake.parts == {}
 
 
 FRAMES: dict[Any, list[Any]] = {
@@ -179,6 +116,19 @@ FRAMES: dict[Any, list[Any]] = {
         },
         {"ch": "market.BTC.bbo", "ts": 9, "tick": {"bid": [1, 2], "ask": [3, 4], "ts": 9}},
     ],
+    Okx: [
+        {
+            "arg": {"channel": "trades", "instId": "BTC"},
+            "data": [
+                {"instId": "BTC", "tradeId": "26129", "px": "0.01", "sz": "4.7", "side": "sell"}
+                | {"ts": "9", "count": "1"}
+            ],
+        },
+        {
+            "arg": {"channel": "bbo-tbt", "instId": "BTC"},
+            "data": [{"bids": [["1", "2", "0", "1"]], "asks": [["3", "4", "0", "1"]], "ts": "9"}],
+        },
+    ],
     Gate: [
         {
             "channel": "futures.trades",
@@ -201,7 +151,7 @@ def test_hot_frames_of_each_venue_say_the_same(venue: Any) -> None:
     peeler = venue({})
     trade_frame, quote_frame = FRAMES[venue]
     assert list(peeler.peel(trade_frame)) == [Print("BTC", "26129", 0.01, 4.7, "sell", 9)]
-    (quote,) = peeler.peel(quote_frame)
+    quote = next(iter(peeler.peel(quote_frame)))
     assert quote[:5] == ("BTC", 1.0, 3.0, 2.0, 4.0)
     assert quote.timestamp == 9
 
@@ -211,7 +161,7 @@ def test_hot_frames_of_each_venue_say_the_same(venue: Any) -> None:
 def test_other_frames_are_left_to_ccxt(venue: Any, frame: Any) -> None:
     peeler = venue({})
     assert peeler.peel(frame) is None
-    assert peeler.broken_book(frame) is None
+    assert list(peeler.acknowledged(SimpleNamespace(subscriptions={}), frame)) == []
 
 
 def test_a_bybit_ticker_is_its_snapshot_and_the_changes_since() -> None:
@@ -225,27 +175,6 @@ def test_a_bybit_ticker_is_its_snapshot_and_the_changes_since() -> None:
     assert (quote.bid, quote.ask) == (1.5, 3.0)  # type: ignore[union-attr]
 
 
-def test_a_gap_in_a_bybit_or_htx_book_is_seen_on_its_very_delta() -> None:
-    bybit, htx = Bybit({}), Htx({})
-
-    def delta(update: int, kind: str = "delta") -> dict[str, Any]:
-        return {"topic": "orderbook.50.BTC", "type": kind, "data": {"s": "BTC", "u": update}}
-
-    def change(version: int, event: str = "update") -> dict[str, Any]:
-        return {
-            "ch": "market.BTC.depth.size_150.high_freq",
-            "tick": {"version": version, "event": event},
-        }
-
-    assert bybit.broken_book(delta(5, "snapshot")) is None
-    assert bybit.broken_book(delta(6)) is None
-    assert bybit.broken_book(delta(8)) == ("BTC", "delta 8 after 6")
-    assert bybit.broken_book(delta(1, "snapshot")) is None
-    assert htx.broken_book(change(5, "snapshot")) is None
-    assert htx.broken_book(change(6)) is None
-    assert htx.broken_book(change(8)) == ("BTC", "version 8 after 6")
-
-
 class Sink:
     def __init__(self) -> None:
         self.bad: list[Exception] = []
@@ -257,8 +186,6 @@ class Sink:
 
     def on_bad_frame(self, frame: object, error: Exception) -> None:
         self.bad.append(error)
-
-    def on_book_broken(self, market_id: str, reason: str) -> None: ...
 
 
 @pytest.mark.parametrize(
@@ -339,28 +266,3 @@ async def test_a_frame_that_can_not_be_decoded_does_not_end_the_receive_loop() -
     client.handle_message(text)
     assert len(bybit.sink.bad) == 2
     await bybit.close()
-
-
-@pytest.mark.parametrize("venue", [Bybit, Bitget, Htx])
-def test_a_delta_without_a_book_starts_none(venue: Any) -> None:
-    exchange = venue({})
-    exchange.sink, exchange.clock = Sink(), FakeClock()
-    deltas = {
-        Bybit: {
-            "topic": "orderbook.50.BTC",
-            "type": "delta",
-            "data": {"s": "BTC", "u": 5, "b": [["1", "1"]], "a": []},
-        },
-        Bitget: {
-            "action": "update",
-            "arg": {"channel": "books", "instId": "BTC"},
-            "data": [{"bids": [["1", "1"]], "asks": [], "ts": "1"}],
-        },
-        Htx: {
-            "ch": "market.BTC.depth.size_150.high_freq",
-            "tick": {"event": "update", "version": 5, "bids": [[1, 1]], "asks": []},
-        },
-    }
-    exchange.handle_message(None, deltas[venue])
-    assert exchange.sink.bad == []
-    assert exchange.orderbooks == {}

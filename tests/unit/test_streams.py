@@ -10,60 +10,47 @@ import pytest
 
 from shared.errors import BookDesyncError, ExchangeError, NetworkError
 from tests.fakes import FakeClock
-from tests.unit.test_intake import BTC, RecordingOutbox
 from tests.waiting import eventually
-from workers.collector.catalogue import StreamKind
-from workers.collector.client import Market
-from workers.collector.intake import Intake
-from workers.collector.quarantine import Quarantine
+from workers.collector.catalogue.row import StreamKind, Subscription
 from workers.collector.streams import Streams
 
-ETH = "ETH/USDT:USDT"
-BOOK = {"bids": [[1.0, 1.0]], "asks": [[2.0, 1.0]], "timestamp": 5, "nonce": 7}
+BTC, ETH = "BTC/USDT:USDT", "ETH/USDT:USDT"
+BOOK, TRADES = Subscription(StreamKind.BOOK, BTC), Subscription(StreamKind.TRADES, BTC)
+
+
+def streams_of(*symbols: str) -> set[Subscription]:
+    return {Subscription(kind, symbol) for kind in StreamKind for symbol in symbols}
 
 
 class HandVenue:
-    """Each watch waits until the test gives it a value or an error."""
+    """Each watch waits until the test ends it with an error."""
 
     def __init__(self) -> None:
-        self.waiting: dict[tuple[StreamKind, str], asyncio.Future[Any]] = {}
+        self.waiting: dict[Subscription, asyncio.Future[Any]] = {}
         self.log: list[str] = []
         self.unwatch_fails = False
 
-    async def watch(self, kind: StreamKind, symbol: str) -> Any:
-        self.log.append(f"watch {kind.value} {symbol}")
-        future = asyncio.get_running_loop().create_future()
-        self.waiting[kind, symbol] = future
+    async def watch(self, stream: Subscription) -> None:
+        self.log.append(f"watch {stream}")
+        future = self.waiting[stream] = asyncio.get_running_loop().create_future()
         try:
-            return await future
+            await future
         finally:
-            self.waiting.pop((kind, symbol), None)
+            self.waiting.pop(stream, None)
 
-    async def unwatch(self, kind: StreamKind, symbol: str) -> None:
-        self.log.append(f"unwatch {kind.value} {symbol}")
+    async def unwatch(self, stream: Subscription) -> None:
+        self.log.append(f"unwatch {stream}")
         if self.unwatch_fails:
             raise NetworkError("no answer")
-
-    def forget_book(self, symbol: str) -> None:
-        self.log.append(f"forget {symbol}")
 
     def drop_connections(self) -> None:
         self.log.append("drop connections")
 
-    async def prepay_snapshot(self) -> None:
-        self.log.append("pay")
-
-    def watched(self) -> set[tuple[StreamKind, str]]:
-        return set(self.waiting)
-
-    async def give(self, kind: StreamKind, symbol: str, value: Any) -> None:
-        await eventually(lambda: (kind, symbol) in self.waiting)
-        future = self.waiting[kind, symbol]
-        if isinstance(value, Exception):
-            future.set_exception(value)
-        else:
-            future.set_result(value)
-        await eventually(lambda: self.waiting.get((kind, symbol), None) not in (future,))
+    async def fail(self, stream: Subscription, error: Exception) -> None:
+        await eventually(lambda: stream in self.waiting)
+        future = self.waiting[stream]
+        future.set_exception(error)
+        await eventually(lambda: self.waiting.get(stream) is not future)
 
 
 class QuickClock(FakeClock):
@@ -76,93 +63,81 @@ class QuickClock(FakeClock):
 
 
 @asynccontextmanager
-async def streams_of(venue: HandVenue, *symbols: str) -> AsyncIterator[Streams]:
-    clock, log = QuickClock(), logging.getLogger("test")
-    intake = Intake("x", RecordingOutbox(), Quarantine(log), clock)  # type: ignore[arg-type]
-    streams = Streams(venue, intake, clock, log)  # type: ignore[arg-type]
-    intake.set_markets([Market(symbol, symbol, 1.0) for symbol in symbols])
-    await streams.apply(list(symbols))
+async def driving(venue: HandVenue, *symbols: str) -> AsyncIterator[Streams]:
+    streams = Streams(venue, QuickClock(), logging.getLogger("test"))  # type: ignore[arg-type]
+    await streams.apply(streams_of(*symbols))
     try:
         yield streams
     finally:
         await streams.stop()
 
 
-def book_of(streams: Streams, symbol: str = BTC) -> Any:
-    return streams._intake.parts[symbol].book
-
-
-async def test_a_set_of_symbols_is_watched_and_what_leaves_it_is_unwatched() -> None:
+async def test_a_set_of_streams_is_watched_and_what_leaves_it_is_unwatched() -> None:
     venue = HandVenue()
-    async with streams_of(venue, BTC, ETH) as streams:
-        everything = {(kind, symbol) for kind in StreamKind for symbol in (BTC, ETH)}
-        await eventually(lambda: venue.watched() == everything)
-        await streams.apply([ETH])
-        assert venue.watched() == {(kind, ETH) for kind in StreamKind}
-        assert {f"unwatch {kind.value} {BTC}" for kind in StreamKind} <= set(venue.log)
-        assert f"forget {BTC}" in venue.log
-        await streams.apply([ETH, BTC])
-        await eventually(lambda: venue.watched() == everything)
+    async with driving(venue, BTC, ETH) as streams:
+        await eventually(lambda: set(venue.waiting) == streams_of(BTC, ETH))
+        await streams.apply(streams_of(ETH))
+        assert set(venue.waiting) == streams_of(ETH)
+        assert {f"unwatch {stream}" for stream in streams_of(BTC)} <= set(venue.log)
+        await streams.apply(streams_of(BTC, ETH))
+        await eventually(lambda: set(venue.waiting) == streams_of(BTC, ETH))
 
 
 @pytest.mark.parametrize(
     "error", [NetworkError("away"), ExchangeError("no"), BookDesyncError("gap")]
 )
 @pytest.mark.parametrize("kind", StreamKind)
-async def test_a_driver_goes_on_after_any_error(kind: StreamKind, error: Exception) -> None:
-    venue = HandVenue()
-    async with streams_of(venue, BTC):
+async def test_a_driver_goes_on_after_any_error_and_says_so(
+    kind: StreamKind, error: Exception
+) -> None:
+    venue, lost = HandVenue(), list[tuple[Subscription, str]]()
+    stream = Subscription(kind, BTC)
+    async with driving(venue, BTC) as streams:
+        streams.on_lost = lambda stream, reason: lost.append((stream, reason))
         for _ in range(5):
-            await venue.give(kind, BTC, error)
-        await eventually(lambda: len(venue.watched()) == 3)
+            await venue.fail(stream, error)
+        await eventually(lambda: set(venue.waiting) == streams_of(BTC))
+    assert lost == [(stream, str(error))] * 5
 
 
-async def test_a_book_is_void_from_its_error_to_its_next_value() -> None:
+async def test_one_stream_is_subscribed_anew_and_the_others_go_on() -> None:
     venue = HandVenue()
-    async with streams_of(venue, BTC) as streams:
-        await venue.give(StreamKind.BOOK, BTC, BOOK)
-        assert book_of(streams).value.update_id == 7
-        await venue.give(StreamKind.BOOK, BTC, NetworkError("cut"))
-        assert book_of(streams) is None
-        await venue.give(StreamKind.BOOK, BTC, BOOK)
-        assert book_of(streams) is not None
-
-
-async def test_a_lost_book_is_void_at_once_and_subscribed_anew() -> None:
-    venue = HandVenue()
-    async with streams_of(venue, BTC, ETH) as streams:
-        await venue.give(StreamKind.BOOK, BTC, BOOK)
-        await venue.give(StreamKind.BOOK, ETH, BOOK)
+    async with driving(venue, BTC, ETH) as streams:
+        await eventually(lambda: set(venue.waiting) == streams_of(BTC, ETH))
+        others = {s: future for s, future in venue.waiting.items() if s != BOOK}
         venue.log.clear()
-        streams.lose_book(BTC, "gap")
-        streams.lose_book(BTC, "gap")
-        assert book_of(streams) is None
-        assert book_of(streams, ETH) is not None
-        await eventually(lambda: f"watch book {BTC}" in venue.log)
-        assert venue.log == [f"unwatch book {BTC}", f"forget {BTC}", "pay", f"watch book {BTC}"]
-        await venue.give(StreamKind.BOOK, BTC, BOOK)
-        assert book_of(streams) is not None
-        assert streams.resyncs == 1
+        streams.resubscribe(BOOK, "gap")
+        await eventually(lambda: f"watch {BOOK}" in venue.log)
+        assert venue.log == [f"unwatch {BOOK}", f"watch {BOOK}"]
+        assert {s: future for s, future in venue.waiting.items() if s != BOOK} == others
+        assert streams.resubscriptions == 1
 
 
-async def test_a_book_that_is_lost_again_and_again_waits_longer_each_time() -> None:
+async def test_a_stream_that_is_renewed_again_and_again_waits_longer_each_time() -> None:
     venue = HandVenue()
-    async with streams_of(venue, BTC) as streams:
+    async with driving(venue, BTC) as streams:
         clock: Any = streams._clock
-        for _ in range(8):
-            await venue.give(StreamKind.BOOK, BTC, BOOK)
+        for _ in range(9):
+            await eventually(lambda: BOOK in venue.waiting)
             clock.slept.clear()
             venue.log.clear()
-            streams.lose_book(BTC, "checksum")
-            await eventually(lambda: f"watch book {BTC}" in venue.log)
+            streams.resubscribe(BOOK, "checksum")
+            await eventually(lambda: f"watch {BOOK}" in venue.log)
         assert max(clock.slept) > 5
 
 
 async def test_a_venue_that_does_not_take_the_unsubscribe_loses_its_connections() -> None:
     venue = HandVenue()
-    async with streams_of(venue, BTC, ETH) as streams:
-        await eventually(lambda: len(venue.watched()) == 6)
+    async with driving(venue, BTC, ETH) as streams:
+        await eventually(lambda: set(venue.waiting) == streams_of(BTC, ETH))
         venue.unwatch_fails = True
-        await streams.apply([ETH])
-        assert venue.log.count("drop connections") == 3
-        assert f"forget {BTC}" in venue.log
+        await streams.apply(streams_of(ETH))
+        assert venue.log.count("drop connections") == len(StreamKind)
+
+
+async def test_a_refused_stream_costs_no_other_its_place() -> None:
+    venue = HandVenue()
+    async with driving(venue, BTC):
+        for _ in range(3):
+            await venue.fail(TRADES, ExchangeError("no such stream"))
+        assert set(venue.waiting) >= streams_of(BTC) - {TRADES}

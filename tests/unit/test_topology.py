@@ -1,6 +1,6 @@
 import pytest
 
-from shared.kinds import FUTURES, KINDS, TRADES
+from shared.kinds import CANDLE, COVERAGE, FUTURES, KINDS, TRADES
 from shared.topology import (
     CONTROL_QUEUE,
     Queue,
@@ -42,6 +42,12 @@ def test_keys_are_what_readers_bind_to() -> None:
 
 
 def test_the_table_of_kinds() -> None:
-    lossless = {kind.name for kind in KINDS.values() if kind.lossless}
-    assert lossless == {"trades"}
-    assert {kind.name for kind in KINDS.values() if kind.keyed} == {"futures", "trades"}
+    lossless = {label for label, kind in KINDS.items() if kind.lossless}
+    assert lossless == {"trades", "liquidation", "ohlcv", "funding", "gap", "coverage"}
+    assert {label for label, kind in KINDS.items() if kind.keyed} == lossless | {"futures"}
+
+
+def test_keys_with_a_last_word_of_their_own() -> None:
+    key = fact_key(CANDLE, "binance", "BTC/USDT:USDT", "1m")
+    assert key == "ohlcv.binance.BTCUSDT.1m"
+    assert fact_key(COVERAGE, "gate.io", "", "trades") == "coverage.gate%2Eio.trades"

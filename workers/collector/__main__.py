@@ -9,6 +9,7 @@ from shared.config import Settings
 from shared.errors import ConfigurationError
 from shared.service import EXIT_CONFIG, Stop, run
 from shared.venues import canonical_venue
+from workers.collector import lean_ccxt
 
 
 def main() -> int:
@@ -26,7 +27,8 @@ def main() -> int:
             logging.getLogger("main").info("The config does not name %s: waiting", venue)
             await stop.wait()
             return
-        # Imported here: ccxt is 100 MB that a collector which only waits need not have.
+        # Imported here: ccxt is 60 MB that a collector which only waits need not have.
+        lean_ccxt.install()
         from workers.collector.collector import Collector
 
         await Collector(settings, venue, exchange, SystemClock()).run(stop)

@@ -7,7 +7,8 @@ from pydantic import ValidationError
 from shared.config import MaxAge
 from shared.errors import DataProcessingError
 from shared.messages import FuturesData, OrderbookData, TickerData
-from workers.collector.parts import Book, Part, Parts
+from workers.collector.books.orderbook import OrderBook
+from workers.collector.parts import Part, Parts
 
 #: Optional parts, and what a log line calls them.
 OPTIONAL_PARTS = {
@@ -46,7 +47,7 @@ class Assembler:
             "funding_rate": funding_rate,
             "mark_price": mark_price,
         }
-        bids, asks = levels(book.value, self._depth, parts.contract_size)
+        bids, asks = levels(book, self._depth, parts.contract_size)
         received_ms = now_ms - round(1000 * (now - book.at))
         try:
             return FuturesData(
@@ -60,27 +61,26 @@ class Assembler:
                     volume_24h=volume.value if volume else None,
                 ),
                 orderbook=OrderbookData(
-                    bids=bids, asks=asks, timestamp=book.value.timestamp or received_ms
+                    bids=bids, asks=asks, timestamp=book.timestamp or received_ms
                 ),
                 funding_rate=funding_rate.value if funding_rate else None,
                 next_funding_time=_ahead(next_funding, now_ms),
                 mark_price=mark_price.value if mark_price else None,
-                extra=_extra(used, book.value, now),
+                extra=_extra(used, book, now),
             )
         except ValidationError as error:
             raise DataProcessingError(str(error.errors()[0]["msg"])) from error
 
 
 def levels(
-    book: Book, depth: int, contract_size: float
+    book: OrderBook, depth: int, contract_size: float
 ) -> tuple[list[list[float]], list[list[float]]]:
     """The top of a book, copied, sizes in base units."""
-    if contract_size == 1:
-        return [b[:2] for b in book.bids[:depth]], [a[:2] for a in book.asks[:depth]]
-    return (
-        [[b[0], base_units(b[1], contract_size)] for b in book.bids[:depth]],
-        [[a[0], base_units(a[1], contract_size)] for a in book.asks[:depth]],
-    )
+    bids, asks = book.bids.top(depth), book.asks.top(depth)
+    if contract_size != 1:
+        for level in (*bids, *asks):
+            level[1] = base_units(level[1], contract_size)
+    return bids, asks
 
 
 def base_units(size: float, contract_size: float) -> float:
@@ -88,7 +88,7 @@ def base_units(size: float, contract_size: float) -> float:
     return size if contract_size == 1 else float(f"{size * contract_size:.14g}")
 
 
-def _required(part: "Part[Any] | None", now: float, max_age_s: float, name: str) -> Any:
+def _required(part: "Part[Any] | OrderBook | None", now: float, max_age_s: float, name: str) -> Any:
     if part is None:
         raise DataProcessingError(f"no {name} yet")
     if now - part.at > max_age_s:
@@ -105,7 +105,9 @@ def _ahead(part: "Part[int] | None", now_ms: int) -> int | None:
     return part.value if part is not None and part.value > now_ms else None
 
 
-def _extra(used: dict[str, "Part[Any] | None"], book: Book, now: float) -> dict[str, Any]:
+def _extra(
+    used: dict[str, "Part[Any] | OrderBook | None"], book: OrderBook, now: float
+) -> dict[str, Any]:
     return {
         "ages_ms": {name: round(1000 * (now - part.at)) for name, part in used.items() if part},
         "ticker_source": used["ticker"].source if used["ticker"] else None,

@@ -9,10 +9,14 @@ from shared.clock import Clock
 from shared.config import Collection
 from shared.errors import ExchangeError, RetryExhaustedError
 from shared.retry import retried
-from workers.collector.catalogue import BulkCall, Venue
+from workers.collector.catalogue.row import BulkCall, Venue
 from workers.collector.client import Answer, VenueClient
 from workers.collector.events import RestUpdate
 from workers.collector.intake import Intake
+from workers.collector.parts import Parts
+
+#: How soon somebody who hurries is heard.
+_LOOK_S = 0.25
 
 
 class BulkCycle:
@@ -28,6 +32,8 @@ class BulkCycle:
         log: logging.Logger,
     ) -> None:
         self.failures = 0
+        self._hurried = asyncio.Event()
+        self.on_update: Callable[[Parts, RestUpdate, float], None] = Parts.apply
         self._venue = venue
         self._client = client
         self._intake = intake
@@ -50,7 +56,7 @@ class BulkCycle:
         for at, updates in self._answers.values():
             for symbol in symbols:
                 if symbol in updates:
-                    self._intake.parts[symbol].apply(updates[symbol], at)
+                    self.on_update(self._intake.parts[symbol], updates[symbol], at)
 
     async def _all_symbols(self, call: BulkCall) -> None:
         while True:
@@ -91,14 +97,24 @@ class BulkCycle:
         for update in updates:
             parts = self._intake.parts.get(update.symbol)
             if parts is not None:
-                parts.apply(update, asked_at)
+                self.on_update(parts, update, asked_at)
 
     def _failed(self, what: str, error: Exception, retry: int) -> None:
         self.failures += 1
         suffix = f" (retry {retry}/{len(self._delays_s)})" if retry else ""
         self._log.error("Failed to fetch %s: %s%s", what, error, suffix)
 
+    def hurry(self) -> None:
+        """Somebody doubts a stream: ask again soon, but not twice within half an interval."""
+        self._hurried.set()
+
     async def _pause(self, started: float, interval_s: float) -> None:
         """Wait for the next point of the grid; points that have passed are skipped."""
         passed = self._clock.monotonic() - started
-        await self._clock.sleep(interval_s - passed % interval_s)
+        left = interval_s - passed % interval_s
+        soon = min(left, max(0.0, interval_s / 2 - passed))
+        await self._clock.sleep(soon)
+        end = self._clock.monotonic() + left - soon
+        while self._clock.monotonic() < end and not self._hurried.is_set():
+            await self._clock.sleep(min(_LOOK_S, end - self._clock.monotonic()))
+        self._hurried.clear()

@@ -11,19 +11,17 @@ from shared.budget import Budget, RequestClass
 from shared.clock import Clock
 from shared.config import VenueConfig, VenueKeys
 from shared.errors import NetworkError
-from workers.collector.catalogue import BulkCall, Call, StreamKind, Venue
+from workers.collector.catalogue.row import BulkCall, Call, Subscription, Venue
 from workers.collector.edge import venue_errors
-from workers.collector.events import RestUpdate
-from workers.collector.hot import GRANTED_AT, REQUEST_CLASS, FrameSink
+from workers.collector.events import BookUpdate, Candle, Print, RestUpdate, Settled
+from workers.collector.hot import GRANTED_AT, PREPAID, REQUEST_CLASS, FrameSink
 from workers.collector.readers import READERS
 
 _REST_TIMEOUT_MS = 10_000
 _REST_DEADLINE_S = 120.0  # of one call: its wait for the budget included
 _CLOSE_TIMEOUT_S = 1.5  # a venue that is frozen never answers the close of a websocket
 _UNWATCH_TIMEOUT_S = 3.0
-#: Snapshots that stand in the budget's queue at a time: hundreds of symbols start with one each,
-#: and the bulk requests must not wait for them all.
-_SNAPSHOTS_WAITING = 4
+_SNAPSHOT_DEADLINE_S = 15.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,11 +47,9 @@ class VenueClient:
         self, venue: Venue, config: VenueConfig, keys: VenueKeys, budget: Budget, clock: Clock
     ) -> None:
         self.markets: dict[str, Market] = {}  # by symbol
-        self.markets_by_id: dict[str, Market] = {}
         self._venue = venue
         self._clock = clock
         self._budget = budget
-        self._snapshots = asyncio.Semaphore(_SNAPSHOTS_WAITING)
         module = importlib.import_module(f"workers.collector.venues.{venue.module}")
         self._ccxt: Any = getattr(module, venue.class_name)(_constructor(venue, config, keys))
         self._ccxt.budget = budget
@@ -72,14 +68,13 @@ class VenueClient:
         listed = [market for market in self._ccxt.markets.values() if _collected(market)]
         markets = [Market(m["symbol"], m["id"], float(m["contractSize"])) for m in listed]
         self.markets = {market.symbol: market for market in markets}
-        self.markets_by_id = {market.id: market for market in markets}
 
-    async def watch(self, kind: StreamKind, symbol: str) -> Any:
-        """Subscribe if that is due, and wait for ccxt's next value; for peeled kinds there is none
-        and this only ends by an error. Raises ExchangeError."""
+    async def watch(self, stream: Subscription) -> None:
+        """Subscribe if that is due, and wait: what a stream brings goes to the sink, and this only
+        ends by an error. Raises ExchangeError."""
         try:
             with venue_errors():
-                return await self._call(self._venue.streams[kind].watch, symbol)
+                await self._call(self._venue.streams[stream.kind].watch, stream)
         except asyncio.CancelledError:
             task = asyncio.current_task()
             if task is not None and task.cancelling():
@@ -87,29 +82,54 @@ class VenueClient:
             # ccxt cancels everybody's wait on a connection that it closes for one's trouble.
             raise NetworkError("ccxt ended the subscription") from None
 
-    async def prepay_snapshot(self) -> None:
-        """Spend the budget of the snapshot that a new book will ask for, before its deltas come:
-        ccxt keeps them all until the snapshot is there, however long that takes."""
-        weight = self._venue.snapshot_weight
-        if weight is not None:
-            async with self._snapshots:
-                await self._budget.acquire(self._venue.name, weight, RequestClass.LIVE)
-            self._ccxt.prepaid_snapshots += 1
-
-    async def unwatch(self, kind: StreamKind, symbol: str) -> None:
+    async def unwatch(self, stream: Subscription) -> None:
         """Tell the venue to stop; cancel the watch before. Raises ExchangeError."""
         with venue_errors():
             async with asyncio.timeout(_UNWATCH_TIMEOUT_S):
-                await self._call(self._venue.streams[kind].unwatch, symbol)
+                await self._call(self._venue.streams[stream.kind].unwatch, stream)
+
+    async def afford_snapshot(self) -> None:
+        """Wait until the budget of an order book's snapshot is ours."""
+        weight = self._venue.book.snapshot_weight or 0.0
+        await self._budget.acquire(self._venue.name, weight, RequestClass.LIVE)
+
+    async def fetch_book(self, symbol: str) -> BookUpdate:
+        """A snapshot for which `afford_snapshot` has paid. Raises ExchangeError."""
+        PREPAID.set(True)
+        try:
+            with venue_errors():
+                async with asyncio.timeout(_SNAPSHOT_DEADLINE_S):
+                    book = await self._ccxt.fetch_snapshot(symbol, self._venue.book.depth)
+        finally:
+            PREPAID.set(False)
+        market_id, number = self.markets[symbol].id, book["nonce"]
+        return BookUpdate(market_id, True, book["bids"], book["asks"], book["timestamp"], number)
+
+    async def fetch_trades(self, symbol: str, older_than: Print | None = None) -> list[Print]:
+        """The newest trades, or those before `older_than`; oldest first, as many as one answer
+        holds. Raises ExchangeError."""
+        REQUEST_CLASS.set(RequestClass.REPAIR)
+        limit, exchange = self._venue.trades.limit, self._ccxt
+        with venue_errors():
+            async with asyncio.timeout(_REST_DEADLINE_S):
+                if older_than is None:
+                    rows = await exchange.fetch_trades(symbol, None, limit)
+                else:
+                    rows = await exchange.fetch_older_trades(symbol, older_than, limit)
+            market_id = self.markets[symbol].id
+            return [_print(market_id, row) for row in rows]
 
     def drop_connections(self) -> None:
         """Every watch ends with NetworkError, and the next one connects anew."""
         for connection in list((self._ccxt.clients or {}).values()):
             connection.on_error(ccxt.NetworkError("dropped by the collector"))
 
-    def forget_book(self, symbol: str) -> None:
-        """The next snapshot starts a new book."""
-        self._ccxt.orderbooks.pop(symbol, None)
+    def drop_connection(self, stream: Subscription) -> None:
+        """The same for the connection that carries one stream."""
+        market = self.markets.get(stream.symbol)
+        for connection in list((self._ccxt.clients or {}).values()):
+            if market is not None and self._ccxt.carries(connection, stream.kind, market):
+                connection.on_error(ccxt.NetworkError("dropped by the collector"))
 
     async def fetch(self, bulk: BulkCall, symbol: str | None) -> Answer:
         """Ask for `bulk`, of one symbol where it is per symbol. Raises ExchangeError."""
@@ -123,16 +143,42 @@ class VenueClient:
             updates = list(READERS[bulk.reader](answer, symbol, self._clock.now_ms()))
         return Answer(GRANTED_AT.get(), updates)
 
+    async def fetch_settlements(self, symbol: str | None, since: int) -> list[Settled]:
+        """Settled funding rates from `since` (ms) on, of all symbols where none is named.
+
+        Raises ExchangeError.
+        """
+        REQUEST_CLASS.set(RequestClass.FUNDING)
+        limit = self._venue.funding_history.limit
+        with venue_errors():
+            async with asyncio.timeout(_REST_DEADLINE_S):
+                rows = await self._ccxt.fetch_funding_rate_history(symbol, since, limit)
+            return [Settled(row["symbol"], row["timestamp"], row["fundingRate"]) for row in rows]
+
+    async def fetch_candles(
+        self, symbol: str, timeframe: str, since: int, limit: int
+    ) -> tuple[float, list[Candle]]:
+        """See `workers.collector.candle_filler.CandleClient`. Raises ExchangeError."""
+        REQUEST_CLASS.set(RequestClass.REPAIR)
+        with venue_errors():
+            async with asyncio.timeout(_REST_DEADLINE_S):
+                rows = await self._ccxt.fetch_ohlcv(symbol, timeframe, since, limit)
+            market_id = self.markets[symbol].id
+            candles = [_candle(market_id, timeframe, row) for row in rows if None not in row[:6]]
+        return GRANTED_AT.get(), candles
+
     async def close(self) -> None:
         """End the connections. Raises ExchangeError where a venue does not let go in time."""
         with venue_errors():
             async with asyncio.timeout(_CLOSE_TIMEOUT_S):
                 await self._ccxt.close()
 
-    async def _call(self, call: Call, symbol: str) -> Any:
-        subject = [symbol] if call.listed else symbol
+    async def _call(self, call: Call, stream: Subscription) -> Any:
+        subject = [stream.symbol] if call.listed else stream.symbol
         # ccxt writes into `params`: it gets its own each time.
         arguments = {k: dict(v) if isinstance(v, dict) else v for k, v in call.arguments.items()}
+        if stream.timeframe:
+            arguments["timeframe"] = stream.timeframe
         return await getattr(self._ccxt, call.method)(subject, **arguments)
 
 
@@ -164,6 +210,32 @@ def _merged(ours: dict[str, Any], users: dict[str, Any]) -> dict[str, Any]:
             _merged(old, value) if isinstance(old, dict) and isinstance(value, dict) else value
         )
     return merged
+
+
+def _candle(market_id: str, timeframe: str, row: list[Any]) -> Candle:
+    """ccxt's row, to which our venue classes append the quote volume where there is one."""
+    start, open_, high, low, close, volume = row[:6]
+    quote_volume = row[6] if len(row) > 6 else None
+    return Candle(
+        market_id,
+        timeframe,
+        start,
+        open_,
+        high,
+        low,
+        close,
+        volume,
+        closed=None,
+        timestamp=None,
+        quote_volume=quote_volume,
+    )
+
+
+def _print(market_id: str, row: dict[str, Any]) -> Print:
+    """ccxt's trade; its amount is in what the venue counts, as in the stream."""
+    return Print(
+        market_id, str(row["id"]), row["price"], row["amount"], row["side"], row["timestamp"]
+    )
 
 
 def _collected(market: dict[str, Any]) -> bool:

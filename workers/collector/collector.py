@@ -6,7 +6,8 @@ import logging
 from shared.broker import Broker
 from shared.budget import Budget
 from shared.clock import Clock
-from shared.config import Settings, VenueKeys
+from shared.config import MaxAge, Settings, VenueKeys
+from shared.custody import SpoolPlace
 from shared.errors import ExchangeError
 from shared.kinds import FUTURES
 from shared.outbox import Origin, Outbox
@@ -14,18 +15,40 @@ from shared.retry import Backoff
 from shared.sequence import Sequences
 from shared.service import Stop, every, running
 from shared.status import HEARTBEAT_S, Heartbeat, MarketList, State, Statistics
+from shared.vitals import Vitals
 from workers.collector.assembly import Assembler
-from workers.collector.books import INTERVAL_S, BookTops
+from workers.collector.books.keeper import BookKeeper
+from workers.collector.books.tops import BookTops
 from workers.collector.bulk import BulkCycle
+from workers.collector.candles import Candles
 from workers.collector.catalogue import CATALOGUE
+from workers.collector.catalogue.row import StreamKind, Subscription
 from workers.collector.client import VenueClient
+from workers.collector.continuity.continuity import Continuity, Feeds
 from workers.collector.cycle import TICK_S, WARM_UP_S, Cycle
 from workers.collector.desired import DesiredSymbols
+from workers.collector.events import (
+    Acknowledged,
+    BookUpdate,
+    Candle,
+    Liquidated,
+    Print,
+    Quote,
+    Summary,
+)
+from workers.collector.funding import PredictedFundings
 from workers.collector.grid import Grid
 from workers.collector.intake import Intake
+from workers.collector.interest import OpenInterests
+from workers.collector.liquidations import Liquidations
+from workers.collector.overview import Overviews
+from workers.collector.publishing import Publishing
 from workers.collector.quarantine import Quarantine
+from workers.collector.quotes import Quotes
+from workers.collector.settlements import Settlements
 from workers.collector.status import StatusTeller
 from workers.collector.streams import Streams
+from workers.collector.trades import Trades
 
 _DRAIN_S = 5.0
 _MARKETS_REFRESH_S = 300.0
@@ -44,18 +67,22 @@ class Collector:
         self.state: State = "starting"
         self.log = logging.getLogger(exchange)
         self.clock = clock
+        self.vitals = Vitals(clock)
         state_dir = settings.state_dir(self.program)
         self.sequences = Sequences(state_dir / "sequences.json", self.epoch)
         self.broker = Broker.of(settings, self.program)
+        origin = Origin(exchange, self.worker, self.epoch)
         self.outbox = Outbox(
             self.broker,
-            Origin(exchange, self.worker, self.epoch),
+            origin,
             self.sequences,
             clock,
             batches=config.rabbitmq.batches,
+            spool=SpoolPlace.of(settings, venue, self.worker),
         )
         self.quarantine = Quarantine(self.log)
-        self.intake = Intake(exchange, self.outbox, self.quarantine, clock)
+        publishing = Publishing(exchange, self.outbox, self.quarantine, clock)
+        self.intake = Intake(publishing)
         self.client = VenueClient(
             row,
             config.venue(venue),
@@ -64,11 +91,40 @@ class Collector:
             clock,
         )
         self.client.send_frames_to(self.intake)
-        self.streams = Streams(self.client, self.intake, clock, self.log)
+        self.streams = Streams(self.client, clock, self.log)
+        self.books = BookKeeper(row.book, self.client, clock, self.log)
+        self.timeframes = config.collection.timeframes
+        self.candles = Candles(row.candles, publishing, self.client, self.log)
         self.bulk = BulkCycle(row, self.client, self.intake, config.collection, clock, self.log)
-        self.books = BookTops(exchange, self.intake, self.outbox, self.quarantine, clock)
+        self.settlements = Settlements(
+            row.funding_history,
+            self.client.fetch_settlements,
+            lambda: self.intake.parts,
+            publishing,
+            self.log,
+        )
+        self.overviews = self._overviews(publishing, config.collection.max_age)
+        self.bulk.on_update = self.overviews.apply
+        self.trades = Trades(
+            publishing, dense=row.trades.dense, large=config.collection.large_trade
+        )
+        self.continuity = Continuity(
+            row,
+            publishing,
+            origin,
+            Feeds(
+                self.client,
+                self.streams,
+                self.books,
+                self.trades,
+                self.candles,
+                self.settlements,
+            ),
+            state_dir / "watermarks.json",
+        )
+        self._route(publishing)
         self.cycle = Cycle(
-            Assembler(exchange, row.depth, config.collection.max_age),
+            Assembler(exchange, row.book.depth, config.collection.max_age),
             self.intake,
             self.outbox,
             Grid(round(config.collection.interval_seconds * 1000)),
@@ -80,10 +136,37 @@ class Collector:
         )
         self.status = StatusTeller(self.broker, self._heartbeat, self._market_list)
 
+    def _route(self, publishing: Publishing) -> None:
+        """Who takes the events of each type, and who hears of what."""
+        tops = BookTops(publishing)
+        tops.on_unsound = self.books.doubt
+        self.books.on_changed = tops.changed
+        self.books.resubscribe = self.streams.resubscribe
+        self.streams.on_lost = self.continuity.lost
+        self.continuity.hurry_rest = self.bulk.hurry
+        self.continuity.revision = lambda: self.desired.revision
+        self.intake.on_awaited = self.continuity.on_awaited
+        self.intake.route(Quote, Quotes(publishing).take)
+        self.intake.route(Liquidated, Liquidations(publishing).take)
+        self.intake.route(Summary, self.overviews.take)
+        self.intake.route(Print, self.trades.take)
+        self.intake.route(BookUpdate, self.books.take)
+        self.intake.route(Candle, self.candles.take)
+        self.intake.route(Acknowledged, self.continuity.on_acknowledged)
+
+    def _overviews(self, publishing: Publishing, max_age: MaxAge) -> Overviews:
+        """Whatever is said of a symbol beside its prices, and who hears of it."""
+        listeners = (
+            OpenInterests(publishing).heard,
+            PredictedFundings(publishing, max_age).heard,
+            self.settlements.heard,
+        )
+        return Overviews(publishing, max_age, listeners)
+
     async def run(self, stop: Stop) -> None:
         """Collect until `stop`; then feeds first, what they gave next, the broker last."""
         saving = every(HEARTBEAT_S, self._save_sequences, self.clock)
-        async with running(stop, self.outbox.run(), self.status.run(), saving):
+        async with running(stop, self.outbox.run(), self.status.run(), self.vitals.run(), saving):
             listening = self.desired.listen(self.broker, self.worker)
             async with running(stop, listening, self._collect()):
                 await stop.wait()
@@ -107,8 +190,12 @@ class Collector:
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(self._follow_desired())
             tasks.create_task(self.bulk.run())
+            tasks.create_task(self.settlements.run())
+            tasks.create_task(self.overviews.run(lambda: self.intake.parts))
             tasks.create_task(self._serve_cycles())
-            tasks.create_task(every(INTERVAL_S, self.books.publish, self.clock))
+            tasks.create_task(self.books.run())
+            tasks.create_task(self.candles.run())
+            tasks.create_task(self.continuity.run())
             tasks.create_task(self._refresh_markets())
 
     async def _serve_cycles(self) -> None:
@@ -131,25 +218,25 @@ class Collector:
             except ExchangeError as error:
                 self.log.error("Failed to load markets: %s", error)
                 await self.clock.sleep(backoff.next_s())
-        self.intake.markets_by_id = self.client.markets_by_id
         self.log.info("%d contracts are listed", len(self.client.markets))
         self.status.markets_changed()
         self.state = "running"
 
     async def _refresh_markets(self) -> None:
-        """New listings, every few minutes, for symbols that were not listed so far."""
+        """What was listed and delisted meanwhile, every few minutes."""
         while True:
             await self.clock.sleep(_MARKETS_REFRESH_S)
-            if set(self.desired.symbols) <= set(self.client.markets):
-                continue
+            known = set(self.client.markets)
             try:
                 await self.client.load_markets()
             except ExchangeError as error:
                 self.log.warning("Failed to refresh the markets: %s", error)
                 continue
-            self.intake.markets_by_id = self.client.markets_by_id
-            self.desired.changed.set()
-            self.status.markets_changed()
+            for symbol in sorted(known - set(self.client.markets)):
+                self.log.warning("Symbol %s is not listed any more", symbol)
+            if known != set(self.client.markets):
+                self.desired.changed.set()
+                self.status.markets_changed()
 
     async def _follow_desired(self) -> None:
         while True:
@@ -163,11 +250,22 @@ class Collector:
             self.intake.set_markets([self.client.markets[symbol] for symbol in listed])
             self.bulk.catch_up(added)
             self.cycle.set_symbols(listed, self._snapshots_s(len(added)))
-            await self.streams.apply(listed)
+            self.books.set_symbols(self.intake.parts.values())
+            self.candles.set_symbols(self.intake.parts.values())
+            self.continuity.set_symbols(self.intake.parts)
+            await self.streams.apply(self._subscriptions(listed))
+
+    def _subscriptions(self, symbols: list[str]) -> list[Subscription]:
+        return [
+            Subscription(kind, symbol, timeframe)
+            for symbol in symbols
+            for kind in self.row.streams
+            for timeframe in (self.timeframes if kind is StreamKind.CANDLES else ("",))
+        ]
 
     def _snapshots_s(self, books: int) -> float:
         """How long the budget takes to let so many snapshots go, when half of it is for others."""
-        return 2 * books * (self.row.snapshot_weight or 0) / self.row.limit.per_second
+        return 2 * books * (self.row.book.snapshot_weight or 0) / self.row.limit.per_second
 
     def _heartbeat(self) -> Heartbeat:
         counts = self.outbox.ledger[FUTURES.name]
@@ -186,12 +284,16 @@ class Collector:
                 failed=counts.dropped.total(),
             ),
             details={
+                "process": self.vitals.read().as_dict(),
                 "symbols": len(self.intake.parts),
                 "kinds": self.outbox.ledger.as_dict(),
+                "republished": self.outbox.republished,
+                "continuity": self.continuity.counts(),
                 "set_aside": self.quarantine.total,
                 "unwanted": self.intake.unwanted,
-                "book_resyncs": self.streams.resyncs,
+                "book_resyncs": self.books.resyncs,
                 "rest_failures": self.bulk.failures,
+                "candles": self.candles.counts,
             },
         )
 

@@ -1,8 +1,9 @@
 """The frames of a venue, taken where ccxt receives them.
 
-ccxt keeps connections, subscriptions, pings and order books. Quotes and trades are peeled off
-before its parsers: they cost 20-45 µs a frame, and what `watch_*` returns starves all symbols but
-one. The futures of peeled subscriptions never resolve, except by an error.
+ccxt keeps connections, subscriptions and pings. Market data is peeled off before its parsers: they
+cost 20-45 µs a frame, what `watch_*` returns starves all symbols but one, and its order books miss
+most of what can go wrong with them. The futures of peeled subscriptions never resolve, except by an
+error.
 """
 
 import time
@@ -14,10 +15,14 @@ from typing import Any, Protocol
 
 from shared.budget import Budget, RequestClass
 from shared.clock import Clock
-from workers.collector.events import Event, Print
+from workers.collector.catalogue.row import StreamKind
+from workers.collector.events import Acknowledged, Event, Print
 
-#: Why the request that this task is making is made. What ccxt asks for by itself are snapshots.
+#: Why the request that this task is making is made.
 REQUEST_CLASS = ContextVar("request_class", default=RequestClass.REPAIR)
+
+#: Whether the budget of this task's request was spent before.
+PREPAID = ContextVar("prepaid", default=False)
 
 #: When this task's latest request was let go, monotonic seconds: its answer is not older.
 GRANTED_AT = ContextVar("granted_at", default=0.0)
@@ -34,11 +39,9 @@ class FrameSink(Protocol):
 
     def on_bad_frame(self, frame: object, error: Exception) -> None: ...
 
-    def on_book_broken(self, market_id: str, reason: str) -> None: ...
-
 
 class HotFrames:
-    """Mixed into a ccxt.pro class: peels hot frames, and spends our budget instead of ccxt's.
+    """Mixed into a ccxt.pro class: peels market data, and spends our budget instead of ccxt's.
 
     An error that left ccxt's message handler would end its receive loop without a word, with the
     connection open and silent: none does.
@@ -48,16 +51,19 @@ class HotFrames:
     budget: Budget
     budget_key: str
     clock: Clock
-    prepaid_snapshots = 0  # whose budget was spent before the book was subscribed
 
     def peel(self, frame: Any) -> Sequence[Event] | None:
         """The events of a hot frame, or None for a frame that is ccxt's business."""
         raise NotImplementedError
 
-    def broken_book(self, frame: Any) -> tuple[str, str] | None:
-        """Market id and reason where this frame proves that an order book lost its thread, in
-        ways which ccxt does not look for."""
-        return None
+    def acknowledged(self, client: Any, frame: Any) -> Iterable[Acknowledged]:
+        """The subscriptions which this frame confirms."""
+        return ()
+
+    def carries(self, connection: Any, kind: StreamKind, market: Any) -> bool:
+        """Whether a stream of this market runs on that connection."""
+        names = (market.id.lower(), market.symbol.lower())
+        return any(name in str(key).lower() for key in connection.subscriptions for name in names)
 
     def prints(self, parse: Callable[[Any], Print], rows: Iterable[Any]) -> list[Event]:
         """The trades of a frame; a row that is not as expected costs no other its place."""
@@ -84,10 +90,8 @@ class HotFrames:
             if events is not None:
                 self.sink.on_events(events, received_at)
                 return
-            broken = self.broken_book(message)
-            if broken is not None:
-                self.sink.on_book_broken(*broken)
-                return
+            for confirmed in self.acknowledged(client, message):
+                self.sink.on_events((confirmed,), received_at)
             super().handle_message(client, message)  # type: ignore[misc]
         except Exception as error:
             self.sink.on_bad_frame(message, error)
@@ -100,11 +104,8 @@ class HotFrames:
 
     async def throttle(self, cost: float | None = None) -> None:
         """Called by ccxt before each request with its cost."""
-        request_class = REQUEST_CLASS.get()
-        if request_class is RequestClass.REPAIR and self.prepaid_snapshots:
-            self.prepaid_snapshots -= 1
-            return
-        await self.budget.acquire(self.budget_key, cost or 1.0, request_class)
+        if not PREPAID.get():
+            await self.budget.acquire(self.budget_key, cost or 1.0, REQUEST_CLASS.get())
         GRANTED_AT.set(self.clock.monotonic())
 
     def handle_errors(self, code: int, reason: str, url: str, method: str, *rest: Any) -> Any:

@@ -1,134 +1,73 @@
-"""Events into parts and messages: the hot path of the collector.
+"""Where the events of frames go: to the part of the collector that makes messages of their type.
 
 Runs inside ccxt's receive loop: nothing here waits, and nothing leaves it by an exception.
 """
 
-from collections import OrderedDict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any
 
-import orjson
-from pydantic import ValidationError
-
-from shared.clock import Clock
-from shared.fact import Fact
-from shared.kinds import TICKER, TRADES
-from shared.messages import Ticker, Trade
-from shared.outbox import Outbox
-from workers.collector.assembly import base_units
+from shared.kinds import TRADES
+from workers.collector.catalogue.row import StreamKind
 from workers.collector.client import Market
-from workers.collector.events import Event, Print, Quote
-from workers.collector.parts import Part, Parts
-from workers.collector.quarantine import Quarantine
+from workers.collector.events import BookUpdate, Event, Liquidated, Print, Quote
+from workers.collector.parts import Parts
+from workers.collector.publishing import Publishing
 
-#: Trade ids remembered a symbol. Venues repeat up to some hundred trades on a new subscription.
-_IDS_KEPT = 1000
+Take = Callable[[Any, Parts, int], None]
+"""Takes an event of its type, the symbol's parts, and when the frame was received (ms)."""
+
+_KINDS: dict[type, StreamKind] = {
+    Quote: StreamKind.QUOTE,
+    Print: StreamKind.TRADES,
+    BookUpdate: StreamKind.BOOK,
+    Liquidated: StreamKind.LIQUIDATIONS,
+}
 
 
 class Intake:
     """See `workers.collector.hot.FrameSink`."""
 
-    def __init__(self, exchange: str, outbox: Outbox, quarantine: Quarantine, clock: Clock) -> None:
+    def __init__(self, publishing: Publishing) -> None:
         self.parts: dict[str, Parts] = {}  # by symbol: the ones that are collected
-        self.markets_by_id: dict[str, Market] = {}
-        self.on_book_lost: Callable[[str, str], None] = lambda _symbol, _reason: None
         self.unwanted = 0  # events of symbols that are not collected (any more)
-        self._exchange = exchange
-        self._outbox = outbox
-        self._quarantine = quarantine
-        self._clock = clock
-        self._seen: dict[str, OrderedDict[str, None]] = {}
+        self._by_id: dict[str, Parts] = {}  # the same, by the venue's id
+        self._takers: dict[type, Take] = {}
+        self._publishing, self._clock = publishing, publishing.clock
+        #: Told of the first event of a stream that was waited for: kind, venue time, parts.
+        self.on_awaited: Callable[[StreamKind, int | None, Parts], None] = lambda *_: None
 
-    def set_markets(self, markets: Sequence[Market]) -> None:
-        """Collect these; what is known of others is forgotten, but for their trade ids: one that
-        comes back may repeat them."""
-        self.parts = {
-            market.symbol: self.parts.get(market.symbol)
-            or Parts(market.symbol, market.contract_size)
-            for market in markets
-        }
+    def route(self, event_type: type, take: Take) -> None:
+        """Send all events of this type to `take`."""
+        self._takers[event_type] = take
+
+    def set_markets(self, markets: Iterable[Market]) -> None:
+        """Collect these; what is known of others is forgotten."""
+        known, self.parts, self._by_id = self.parts, {}, {}
+        for market in markets:
+            parts = known.get(market.symbol) or Parts(market.symbol, market.contract_size)
+            self.parts[market.symbol] = self._by_id[market.id] = parts
 
     def on_events(self, events: Sequence[Event], received_at: int) -> None:
+        by_id, now = self._by_id, self._clock.monotonic()
         for event in events:
-            market = self.markets_by_id.get(event.market_id)
-            parts = self.parts.get(market.symbol) if market else None
-            if market is None or parts is None:
+            parts = by_id.get(event.market_id)
+            if parts is None:
                 self.unwanted += 1
-            elif type(event) is Print:
-                self._on_print(event, market, parts, received_at)
-            elif type(event) is Quote:
-                self._on_quote(event, market, parts, received_at)
+                continue
+            kind = _KINDS.get(type(event))
+            if kind is not None:
+                pulse = parts.pulses.get(kind)
+                if pulse is not None:
+                    pulse.beat(now, event.timestamp)  # type: ignore[union-attr]
+                if kind in parts.waiting:
+                    self.on_awaited(kind, event.timestamp, parts)  # type: ignore[union-attr]
+            self._takers[type(event)](event, parts, received_at)
 
     def on_bad_row(self, row: object, error: Exception) -> None:
-        counts = self._outbox.ledger[TRADES.name]
+        counts = self._publishing.outbox.ledger[TRADES.label]
         counts.received += 1
         counts.invalid += 1
-        self._quarantine.put("trade", error, row)
+        self._publishing.quarantine.put("trade", error, row)
 
     def on_bad_frame(self, frame: object, error: Exception) -> None:
-        self._quarantine.put("frame", error, frame)
-
-    def on_book_broken(self, market_id: str, reason: str) -> None:
-        market = self.markets_by_id.get(market_id)
-        if market is not None:
-            self.on_book_lost(market.symbol, reason)
-
-    def _on_print(self, event: Print, market: Market, parts: Parts, received_at: int) -> None:
-        counts = self._outbox.ledger[TRADES.name]
-        try:
-            trade = Trade(
-                exchange=self._exchange,
-                symbol=market.symbol,
-                id=event.id,
-                price=event.price,
-                amount=base_units(event.size, market.contract_size),
-                side=event.side,
-                timestamp=event.timestamp,
-                received_at=received_at,
-            )
-        except ValidationError as error:
-            counts.received += 1
-            counts.invalid += 1
-            self._quarantine.put(f"trade of {market.symbol}", error, event)
-            return
-        if self._repeated(market.symbol, event.id):
-            counts.received += 1
-            counts.deduplicated += 1
-            return
-        parts.last = Part(trade.price, self._clock.monotonic(), "stream")
-        body = orjson.dumps(trade.__dict__)
-        self._outbox.put(Fact(TRADES, market.symbol, body, received_at, trade.id))
-
-    def _on_quote(self, event: Quote, market: Market, parts: Parts, received_at: int) -> None:
-        size = market.contract_size
-        try:
-            ticker = Ticker(
-                exchange=self._exchange,
-                symbol=market.symbol,
-                bid=event.bid,
-                ask=event.ask,
-                bid_size=None if event.bid_size is None else base_units(event.bid_size, size),
-                ask_size=None if event.ask_size is None else base_units(event.ask_size, size),
-                last=event.last,
-                timestamp=event.timestamp,
-                received_at=received_at,
-            )
-        except ValidationError as error:
-            counts = self._outbox.ledger[TICKER.name]
-            counts.received += 1
-            counts.invalid += 1
-            self._quarantine.put(f"ticker of {market.symbol}", error, event)
-            return
-        parts.quote = Part((ticker.bid, ticker.ask), self._clock.monotonic(), "stream")
-        body = orjson.dumps(ticker.__dict__)
-        self._outbox.put(Fact(TICKER, market.symbol, body, received_at))
-
-    def _repeated(self, symbol: str, trade_id: str) -> bool:
-        seen = self._seen.get(symbol)
-        if seen is None:
-            seen = self._seen[symbol] = OrderedDict()
-        if trade_id in seen:
-            return True
-        seen[trade_id] = None
-        if len(seen) > _IDS_KEPT:
-            seen.popitem(last=False)
-        return False
+        self._publishing.quarantine.put("frame", error, frame)

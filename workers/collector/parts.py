@@ -3,11 +3,34 @@
 from dataclasses import dataclass, field
 from typing import Any, Generic, TypeVar
 
-from workers.collector.events import RestUpdate
+import orjson
+
+from shared.messages import Overview
+from workers.collector.books.orderbook import OrderBook
+from workers.collector.catalogue.row import StreamKind
+from workers.collector.continuity.pulse import Pulse
+from workers.collector.events import Day, RestUpdate
 
 T = TypeVar("T")
 
-_FROM_REST = ("last", "volume_24h", "funding_rate", "next_funding_time", "mark_price")
+_TAKEN = (
+    "last",
+    "volume_24h",
+    "funding_rate",
+    "next_funding_time",
+    "funding_interval_h",
+    "mark_price",
+    "index_price",
+    "day",
+)
+
+
+def encoded_overview(overview: Overview) -> bytes:
+    """The end of a JSON object which these fields close."""
+    return b"," + orjson.dumps(overview.__dict__)[1:]
+
+
+NO_OVERVIEW = encoded_overview(Overview())
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,16 +40,6 @@ class Part(Generic[T]):
     value: T
     at: float
     source: str  # "stream" or "rest"
-
-
-@dataclass(frozen=True, slots=True)
-class Book:
-    """ccxt's order book as it is kept: changed in place, read at once or not at all."""
-
-    bids: list[list[float]]
-    asks: list[list[float]]
-    timestamp: int | None  # the venue's, milliseconds
-    update_id: int | None
 
 
 @dataclass(slots=True)
@@ -40,17 +53,44 @@ class Parts:
     volume_24h: Part[float] | None = None
     funding_rate: Part[float] | None = None
     next_funding_time: Part[int] | None = None
+    funding_interval_h: Part[float] | None = None
     mark_price: Part[float] | None = None
-    book: Part[Book] | None = None
-    book_changed: bool = False  # since the `orderbook` message was last published
+    index_price: Part[float] | None = None
+    day: Part[Day] | None = None
+    overview: bytes = NO_OVERVIEW  # the end of each ticker's body
+    book: OrderBook | None = None  # while it is right
     unavailable: set[str] = field(default_factory=set)  # parts that were missing last cycle
+    #: For the watchdog: what the streams said last, what REST said last, how each stream beats,
+    #: and which streams are awaited: not acknowledged yet, or lost.
+    stream_quote: tuple[float, float] | None = None
+    stream_last: float | None = None
+    rest_quote: Part[tuple[float, float]] | None = None
+    rest_last: Part[float] | None = None
+    pulses: dict[StreamKind, Pulse] = field(default_factory=dict)
+    waiting: set[StreamKind] = field(default_factory=lambda: set(StreamKind))
 
-    def apply(self, update: RestUpdate, at: float) -> None:
+    def apply(self, update: RestUpdate, at: float, source: str = "rest") -> None:
         """Take what a REST body says that was asked for at `at`; what a stream brought since then
         is newer."""
         quote = (update.bid, update.ask) if update.bid and update.ask else None
-        said = {name: getattr(update, name) for name in _FROM_REST} | {"quote": quote}
+        said = {name: getattr(update, name) for name in _TAKEN} | {"quote": quote}
         for name, value in said.items():
             known: Part[Any] | None = getattr(self, name)
             if value is not None and (known is None or known.at <= at):
-                setattr(self, name, Part(value, at, "rest"))
+                setattr(self, name, Part(value, at, source))
+        if source == "rest":
+            self._note_rest(update, quote, at)
+        self._confirm_book(update, at)
+
+    def _note_rest(self, update: RestUpdate, quote: tuple[float, float] | None, at: float) -> None:
+        if quote is not None:
+            self.rest_quote = Part(quote, at, "rest")
+        if update.last is not None:
+            self.rest_last = Part(update.last, at, "rest")
+
+    def _confirm_book(self, update: RestUpdate, at: float) -> None:
+        """A book in which nothing happened is as good as new while its best prices are the
+        market's."""
+        book = self.book
+        if book is not None and (update.bid, update.ask) == (book.bids.best, book.asks.best):
+            book.at = max(book.at, at)

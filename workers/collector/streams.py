@@ -7,53 +7,39 @@ rejected already, and a loop without a pause would never let go of the event loo
 
 import asyncio
 import logging
-from dataclasses import dataclass, field
-from typing import Any
+from collections.abc import Callable, Iterable
 
 from shared.clock import Clock
-from shared.errors import BookDesyncError, ExchangeError, NetworkError, RateLimitedError
+from shared.errors import ExchangeError, NetworkError, RateLimitedError
 from shared.retry import Backoff
 from shared.tasks import ended
-from workers.collector.catalogue import StreamKind
+from workers.collector.catalogue.row import StreamKind, Subscription
 from workers.collector.client import VenueClient
-from workers.collector.intake import Intake
-from workers.collector.parts import Book, Part
 
-#: A book that stays valid this long has recovered; the next loss starts with a short pause again.
-_RECOVERED_S = 30.0
-
-
-@dataclass(slots=True)
-class _Trouble:
-    """Of one symbol's book: why it is to be fetched anew, and the pauses before that."""
-
-    backoff: Backoff = field(default_factory=lambda: Backoff(0.2, 60.0))
-    lost: str | None = None
-    lost_at: float = 0.0
+#: A stream that lasts this long works; its next trouble starts with a short pause again.
+_WORKS_S = 30.0
 
 
 class Streams:
     """The drivers of a venue's symbols."""
 
-    def __init__(
-        self, client: VenueClient, intake: Intake, clock: Clock, log: logging.Logger
-    ) -> None:
-        self.resyncs = 0
+    def __init__(self, client: VenueClient, clock: Clock, log: logging.Logger) -> None:
+        self.resubscriptions = 0
+        self.on_lost: Callable[[Subscription, str], None] = lambda _stream, _reason: None
         self._client = client
-        self._intake = intake
         self._clock = clock
         self._log = log
-        self._drivers: dict[tuple[StreamKind, str], asyncio.Task[None]] = {}
-        self._troubles: dict[str, _Trouble] = {}  # by symbol
-        intake.on_book_lost = self.lose_book
+        self._drivers: dict[Subscription, asyncio.Task[None]] = {}
+        self._renewals: dict[Subscription, Backoff] = {}
+        self._renewed_at: dict[Subscription, float] = {}
 
-    async def apply(self, symbols: list[str]) -> None:
-        """Subscribe to all streams of `symbols` and to nothing else."""
-        wanted = {(kind, symbol) for symbol in symbols for kind in StreamKind}
+    async def apply(self, wanted: Iterable[Subscription]) -> None:
+        """Subscribe to all of `wanted` and to nothing else."""
+        wanted = set(wanted)
         unwanted = set(self._drivers) - wanted
-        for kind, symbol in sorted(wanted - set(self._drivers), key=_quick_first):
-            self._start(kind, symbol)
-        await asyncio.gather(*(self._end(*key) for key in unwanted))
+        for stream in sorted(wanted - set(self._drivers), key=_books_last):
+            self._start(stream)
+        await asyncio.gather(*(self._end(stream) for stream in unwanted))
 
     async def stop(self) -> None:
         """End the drivers; the connection goes with the client, the venue need not be told."""
@@ -61,106 +47,66 @@ class Streams:
         self._drivers.clear()
         await ended(*drivers)
 
-    def lose_book(self, symbol: str, reason: str) -> None:
-        """Nobody gets this book any more; its driver fetches a new one."""
-        driver = self._drivers.get((StreamKind.BOOK, symbol))
-        trouble = self._troubles.setdefault(symbol, _Trouble())
-        if trouble.lost is not None or driver is None:
+    def resubscribe(self, stream: Subscription, reason: str) -> None:
+        """Leave this one stream and subscribe to it anew; the others go on."""
+        driver = self._drivers.get(stream)
+        if driver is None:
             return
-        self._on_desync(symbol, reason)
-        trouble.lost = reason
-        self._start(StreamKind.BOOK, symbol, after=driver)
+        self.resubscriptions += 1
+        self._log.debug("Subscribing to %s anew: %s", stream, reason)
+        self._start(stream, instead_of=driver)
 
-    def _start(
-        self, kind: StreamKind, symbol: str, after: asyncio.Task[None] | None = None
-    ) -> None:
-        self._drivers[kind, symbol] = asyncio.create_task(
-            self._drive(kind, symbol, after), name=f"{kind.value} {symbol}"
+    def _start(self, stream: Subscription, instead_of: asyncio.Task[None] | None = None) -> None:
+        self._drivers[stream] = asyncio.create_task(
+            self._drive(stream, instead_of), name=str(stream)
         )
 
-    async def _end(self, kind: StreamKind, symbol: str) -> None:
-        await ended(self._drivers.pop((kind, symbol)))
-        if kind is StreamKind.BOOK:
-            self._troubles.pop(symbol, None)
-        await self._unsubscribe(kind, symbol)
+    async def _end(self, stream: Subscription) -> None:
+        await ended(self._drivers.pop(stream))
+        self._renewals.pop(stream, None)
+        self._renewed_at.pop(stream, None)
+        await self._unsubscribe(stream)
 
-    async def _unsubscribe(self, kind: StreamKind, symbol: str) -> None:
+    async def _unsubscribe(self, stream: Subscription) -> None:
         """Where the venue does not take it, new connections do: what nobody asks for ends there."""
         try:
-            await self._client.unwatch(kind, symbol)
+            await self._client.unwatch(stream)
         except ExchangeError as error:
-            self._log.warning("Could not unsubscribe %s of %s: %s", kind.value, symbol, error)
+            self._log.warning("Could not unsubscribe %s: %s", stream, error)
             self._client.drop_connections()
-        if kind is StreamKind.BOOK:
-            self._client.forget_book(symbol)
 
-    async def _drive(self, kind: StreamKind, symbol: str, after: asyncio.Task[None] | None) -> None:
-        if after is not None:
-            await ended(after)
-        away, refused, fresh = Backoff(0.2, 10.0), Backoff(0.2, 60.0), True
+    async def _drive(self, stream: Subscription, instead_of: asyncio.Task[None] | None) -> None:
+        if instead_of is not None:
+            await ended(instead_of)
+            await self._unsubscribe(stream)
+            await self._clock.sleep(self._renewal_s(stream))
+        away, refused = Backoff(0.2, 10.0), Backoff(0.2, 60.0)
         while True:
+            started = self._clock.monotonic()
             try:
-                if kind is StreamKind.BOOK and fresh:
-                    await self._prepare_book(symbol)
-                value = await self._client.watch(kind, symbol)
-                if kind is StreamKind.BOOK:
-                    self._on_book(symbol, value)
-                fresh = False
-                away.reset()
-                refused.reset()
+                await self._client.watch(stream)
                 continue
-            except BookDesyncError as error:
-                self._on_desync(symbol, str(error))
-                pause_s = self._troubles.setdefault(symbol, _Trouble()).backoff.next_s()
             except (NetworkError, RateLimitedError) as error:
-                self._log.debug("Subscription %s of %s: %s", kind.value, symbol, error)
-                pause_s = away.next_s()
+                reason, backoff = str(error), away
+                self._log.debug("Subscription %s: %s", stream, reason)
             except ExchangeError as error:
-                self._log.error("Failed to subscribe %s of %s: %s", kind.value, symbol, error)
-                pause_s = refused.next_s()
-            fresh = True
-            self._forget(kind, symbol)
-            await self._clock.sleep(pause_s)
+                reason, backoff = str(error), refused
+                self._log.error("Failed to subscribe %s: %s", stream, reason)
+            self.on_lost(stream, reason)
+            if self._clock.monotonic() - started > _WORKS_S:
+                backoff.reset()
+            await self._clock.sleep(backoff.next_s())
 
-    async def _prepare_book(self, symbol: str) -> None:
-        """Before a book is subscribed: end what is left of a lost one, pay for the snapshot."""
-        trouble = self._troubles.get(symbol)
-        if trouble is not None and trouble.lost is not None:
-            await self._unsubscribe(StreamKind.BOOK, symbol)
-            await self._clock.sleep(trouble.backoff.next_s())
-            trouble.lost = None
-        await self._client.prepay_snapshot()
-
-    def _on_desync(self, symbol: str, reason: str) -> None:
-        self.resyncs += 1
-        self._forget(StreamKind.BOOK, symbol)
-        trouble = self._troubles.setdefault(symbol, _Trouble())
+    def _renewal_s(self, stream: Subscription) -> float:
+        """The pause before a stream is subscribed again, longer each time while that is often."""
         now = self._clock.monotonic()
-        again = now - trouble.lost_at < _RECOVERED_S
-        trouble.lost_at = now
-        if again:
-            self._log.debug("Order book of %s lost its thread again (%s)", symbol, reason)
-            return
-        trouble.backoff.reset()
-        self._log.warning("Order book of %s lost its thread (%s): fetching it anew", symbol, reason)
-
-    def _forget(self, kind: StreamKind, symbol: str) -> None:
-        """After an error the book may have missed something: it is void until its next snapshot."""
-        parts = self._intake.parts.get(symbol)
-        if kind is StreamKind.BOOK and parts is not None:
-            parts.book = None
-
-    def _on_book(self, symbol: str, book: Any) -> None:
-        parts, trouble = self._intake.parts.get(symbol), self._troubles.get(symbol)
-        lost = trouble is not None and trouble.lost is not None
-        if parts is None or lost or not book["bids"] or not book["asks"]:
-            return
-        value = Book(book["bids"], book["asks"], book["timestamp"], book["nonce"])
-        parts.book = Part(value, self._clock.monotonic(), "stream")
-        parts.book_changed = True
+        backoff = self._renewals.setdefault(stream, Backoff(0.1, 60.0))
+        if now - self._renewed_at.get(stream, now) > _WORKS_S:
+            backoff.reset()
+        self._renewed_at[stream] = now
+        return backoff.next_s()
 
 
-def _quick_first(key: tuple[StreamKind, str]) -> tuple[bool, str]:
-    """Books last: their snapshots wait for the budget, and others would wait behind them."""
-    kind, symbol = key
-    return kind is StreamKind.BOOK, symbol
+def _books_last(stream: Subscription) -> tuple[bool, str]:
+    """Their snapshots wait for the budget, and others would wait behind them."""
+    return stream.kind is StreamKind.BOOK, str(stream)

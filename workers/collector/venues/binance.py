@@ -1,12 +1,28 @@
 """binance, USD-M futures."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import ccxt.pro
 
-from workers.collector.events import Event, Print, Quote
+from workers.collector.catalogue.row import StreamKind
+from workers.collector.events import (
+    Acknowledged,
+    BookUpdate,
+    Candle,
+    Event,
+    Liquidated,
+    Print,
+    Quote,
+)
 from workers.collector.hot import HotFrames
+
+_STREAMS = {
+    "bookTicker": StreamKind.QUOTE,
+    "aggTrade": StreamKind.TRADES,
+    "depth": StreamKind.BOOK,
+    "forceOrder": StreamKind.LIQUIDATIONS,
+}
 
 
 class Binance(HotFrames, ccxt.pro.binanceusdm):
@@ -17,11 +33,61 @@ class Binance(HotFrames, ccxt.pro.binanceusdm):
             return None
         data = frame.get("data", frame)
         event = data.get("e") if type(data) is dict else None
-        if event == "bookTicker":
-            return (_quote(data),)
-        if event == "aggTrade":
-            return (_print(data),)
-        return None
+        read = _READERS.get(event)
+        return None if read is None else (read(data),)
+
+    def carries(self, connection: Any, kind: StreamKind, market: Any) -> bool:
+        names = {name for name, known in _STREAMS.items() if known is kind}
+        begins = tuple(f"{market.id.lower()}@{name}" for name in names)
+        return any(str(key).startswith(begins) for key in connection.subscriptions)
+
+    async def fetch_older_trades(self, symbol: str, oldest: Print, limit: int) -> Any:
+        first = max(0, int(oldest.id) - limit)
+        return await self.fetch_trades(symbol, None, limit, {"fromId": first})
+
+    def acknowledged(self, client: Any, frame: Any) -> Iterable[Acknowledged]:
+        """`{"result": null, "id": 7}`: what was asked for under that number."""
+        if type(frame) is not dict or "result" not in frame or frame.get("error"):
+            return
+        for name, subscription in client.subscriptions.items():
+            if type(subscription) is dict and subscription.get("id") == frame.get("id"):
+                market_id, _, stream = name.partition("@")
+                kind = _STREAMS.get(stream.partition("@")[0])
+                if kind is not None:
+                    yield Acknowledged(market_id.upper(), kind)
+                elif name.startswith("ohlcv::"):
+                    _, symbol, timeframe = name.split("::")
+                    yield Acknowledged(self.market_id(symbol), StreamKind.CANDLES, timeframe)
+
+    def parse_ohlcv(self, ohlcv: Any, market: Any = None) -> list[Any]:
+        """With the quote volume behind; ccxt leaves it out."""
+        return [*super().parse_ohlcv(ohlcv, market), self.safe_number(ohlcv, 7)]
+
+    def handle_order_book_subscription(self, client: Any, message: Any, subscription: Any) -> None:
+        """ccxt would ask for a snapshot for a book of its own."""
+
+    async def un_watch_liquidations_for_symbols(self, symbols: list[str]) -> Any:
+        """ccxt has none."""
+        kind = self.resolve_auth_type("watchLiquidationsForSymbols", self.market(symbols[0]), {})[0]
+        category = self.get_future_ws_category("forceOrder")
+        names = [f"{self.market(symbol)['lowercaseId']}@forceOrder" for symbol in symbols]
+        stream = self.stream(kind, "liquidations::" + ",".join(symbols), len(names))
+        url = f"{self.get_ws_url(kind, category)}/{stream}"
+        number = self.request_id(url)
+        hashes = [f"unsubscribe::{name}" for name in names]
+        subscription = {
+            "unsubscribe": True,
+            "id": str(number),
+            "symbols": symbols,
+            "subMessageHashes": names,
+            "messageHashes": hashes,
+            "topic": "liquidations",
+        }
+        request = {"method": "UNSUBSCRIBE", "params": names, "id": number}
+        return await self.watch_multiple(url, hashes, request, hashes, subscription)
+
+    async def fetch_snapshot(self, symbol: str, depth: int) -> Any:
+        return await self.fetch_order_book(symbol, depth)
 
 
 def _quote(data: dict[str, Any]) -> Quote:
@@ -45,3 +111,54 @@ def _print(data: dict[str, Any]) -> Print:
         side="sell" if data["m"] else "buy",  # m: the buyer was the maker
         timestamp=data["T"],
     )
+
+
+def _book(data: dict[str, Any]) -> BookUpdate:
+    return BookUpdate(
+        market_id=data["s"],
+        snapshot=False,
+        bids=data["b"],
+        asks=data["a"],
+        timestamp=data.get("T"),
+        last=data["u"],
+        first=data["U"],
+        previous=data["pu"],
+    )
+
+
+def _liquidated(data: dict[str, Any]) -> Liquidated:
+    order = data["o"]
+    return Liquidated(
+        market_id=order["s"],
+        id=None,
+        price=float(order["ap"]) or float(order["p"]),  # what it was filled at, on average
+        size=float(order["z"]) or float(order["q"]),
+        side=order["S"].lower(),
+        timestamp=order["T"],
+    )
+
+
+def _candle(data: dict[str, Any]) -> Candle:
+    row = data["k"]
+    return Candle(
+        market_id=row["s"],
+        timeframe=row["i"],
+        start=row["t"],
+        open=float(row["o"]),
+        high=float(row["h"]),
+        low=float(row["l"]),
+        close=float(row["c"]),
+        volume=float(row["v"]),
+        closed=row["x"],
+        timestamp=data["E"],
+        quote_volume=float(row["q"]),
+    )
+
+
+_READERS: dict[str | None, Callable[[dict[str, Any]], Event]] = {
+    "bookTicker": _quote,
+    "aggTrade": _print,
+    "depthUpdate": _book,
+    "kline": _candle,
+    "forceOrder": _liquidated,
+}

@@ -1,12 +1,42 @@
 """bybit, v5 linear."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import ccxt.pro
 
-from workers.collector.events import Event, Print, Quote
+from workers.collector.catalogue.row import StreamKind
+from workers.collector.events import (
+    Acknowledged,
+    BookUpdate,
+    Candle,
+    Day,
+    Event,
+    Liquidated,
+    Print,
+    Quote,
+    Summary,
+)
 from workers.collector.hot import HotFrames
+from workers.collector.numbers import difference, number, percent, price
+from workers.collector.pace import Pace
+
+_TOPICS = {
+    "tickers": StreamKind.QUOTE,
+    "publicTrade": StreamKind.TRADES,
+    "orderbook": StreamKind.BOOK,
+    "allLiquidation": StreamKind.LIQUIDATIONS,
+}
+#: The venue's names of our timeframes.
+_INTERVALS = {
+    "1": "1m",
+    "5": "5m",
+    "15": "15m",
+    "30": "30m",
+    "60": "1h",
+    "240": "4h",
+    "D": "1d",
+}
 
 
 class Bybit(HotFrames, ccxt.pro.bybit):
@@ -15,7 +45,7 @@ class Bybit(HotFrames, ccxt.pro.bybit):
     def __init__(self, config: dict[str, Any]) -> None:
         super().__init__(config)
         self._ticker_fields: dict[str, dict[str, Any]] = {}  # by topic
-        self._book_update: dict[str, int] = {}  # by topic: `u` of the last delta
+        self._pace = Pace()
 
     def peel(self, frame: Any) -> Sequence[Event] | None:
         topic = frame.get("topic") if type(frame) is dict else None
@@ -25,27 +55,37 @@ class Bybit(HotFrames, ccxt.pro.bybit):
             return self.prints(_print, frame["data"])
         if topic.startswith("tickers."):
             return self._quotes(topic, frame)
+        if topic.startswith("orderbook."):
+            return (_book(frame),)
+        if topic.startswith("allLiquidation."):
+            return [_liquidated(row) for row in frame["data"]]
+        if topic.startswith("kline."):
+            _, interval, market_id = topic.split(".", 2)
+            return [_candle(market_id, _INTERVALS[interval], row) for row in frame["data"]]
         return None
 
-    def broken_book(self, frame: Any) -> tuple[str, str] | None:
-        """`u` of a topic grows by one with each delta; ccxt does not look at it."""
-        topic = frame.get("topic") if type(frame) is dict else None
-        if type(topic) is not str or not topic.startswith("orderbook."):
-            return None
-        data = frame["data"]
-        update, last = data["u"], self._book_update.get(topic)
-        self._book_update[topic] = update
-        # The venue restarts a book with u = 1, as a snapshot.
-        if frame["type"] == "snapshot" or last is None or update == last + 1:
-            return None
-        return data["s"], f"delta {update} after {last}"
+    def acknowledged(self, client: Any, frame: Any) -> Iterable[Acknowledged]:
+        """`{"success": true, "op": "subscribe", "req_id": "7"}`: what that request asked for."""
+        if type(frame) is not dict or frame.get("op") != "subscribe":
+            return
+        for topic in self._asked_for(client, frame) if frame.get("success") else ():
+            kind = _TOPICS.get(topic.partition(".")[0])
+            if kind is not None:
+                yield Acknowledged(topic.rpartition(".")[2], kind)
+            elif topic.startswith("kline."):
+                _, interval, market_id = topic.split(".", 2)
+                yield Acknowledged(market_id, StreamKind.CANDLES, _INTERVALS[interval])
 
-    def handle_order_book(self, client: Any, message: Any) -> None:
-        """ccxt would start a book from a delta that comes after its end, and knows no `u`."""
-        symbol = self.safe_symbol(message["data"]["s"], None, None, "contract")
-        if message["type"] == "snapshot" or symbol in self.orderbooks:
-            super().handle_order_book(client, message)
-            self.orderbooks[symbol]["nonce"] = message["data"]["u"]
+    @staticmethod
+    def _asked_for(client: Any, frame: dict[str, Any]) -> Sequence[str]:
+        for subscription in client.subscriptions.values():
+            if type(subscription) is dict and subscription.get("id") == frame.get("req_id"):
+                return subscription.get("topics") or ()
+        return ()
+
+    def parse_ohlcv(self, ohlcv: Any, market: Any = None) -> list[Any]:
+        """With the quote volume behind; ccxt leaves it out."""
+        return [*super().parse_ohlcv(ohlcv, market), self.safe_number(ohlcv, 6)]
 
     async def fetch_tickers_and_funding(self) -> list[dict[str, Any]]:
         """All tickers, each with its funding rate under `funding`: one request holds both."""
@@ -55,6 +95,24 @@ class Bybit(HotFrames, ccxt.pro.bybit):
         funding = self.parse_funding_rates(rows)
         return [ticker | {"funding": funding.get(symbol)} for symbol, ticker in tickers.items()]
 
+    def parse_ticker(self, ticker: Any, market: Any = None) -> Any:
+        return super().parse_ticker(ticker, market) | {
+            "openInterestAmount": number(ticker.get("openInterest")),
+            "openInterestValue": number(ticker.get("openInterestValue")),
+        }
+
+    async def un_watch_liquidations(self, symbol: str) -> Any:
+        """ccxt has none."""
+        market = self.market(symbol)
+        return await self.un_watch_topics(
+            await self.get_url_by_market_type(market["symbol"], False, "watchLiquidations", {}),
+            "liquidations",
+            [market["symbol"]],
+            [f"unsubscribe:liquidations::{market['symbol']}"],
+            [f"liquidations::{market['symbol']}"],
+            [f"allLiquidation.{market['id']}"],
+        )
+
     def _quotes(self, topic: str, frame: dict[str, Any]) -> Sequence[Event]:
         if frame["type"] == "snapshot":
             self._ticker_fields[topic] = dict(frame["data"])
@@ -63,7 +121,10 @@ class Bybit(HotFrames, ccxt.pro.bybit):
         fields = self._ticker_fields.get(topic)
         if not fields or not fields.get("bid1Price") or not fields.get("ask1Price"):
             return ()  # a delta before its snapshot, or a market without a bid or an ask
-        return (_quote(fields, frame["ts"]),)
+        quote = _quote(fields, frame["ts"])
+        if self._pace.due(topic, frame["ts"]):
+            return quote, _summary(fields, frame["ts"])
+        return (quote,)
 
 
 def _quote(fields: dict[str, Any], timestamp: int) -> Quote:
@@ -86,4 +147,71 @@ def _print(row: dict[str, Any]) -> Print:
         size=float(row["v"]),
         side=row["S"].lower(),
         timestamp=row["T"],
+    )
+
+
+def _book(frame: dict[str, Any]) -> BookUpdate:
+    """`u` grows by one with each delta; the venue starts anew with a snapshot and u = 1."""
+    data = frame["data"]
+    return BookUpdate(
+        market_id=data["s"],
+        snapshot=frame["type"] == "snapshot",
+        bids=data["b"],
+        asks=data["a"],
+        timestamp=frame["ts"],
+        last=data["u"],
+    )
+
+
+def _summary(fields: dict[str, Any], timestamp: int) -> Summary:
+    next_funding = fields.get("nextFundingTime")
+    said = {
+        "day": Day(
+            open=price(fields.get("prevPrice24h")),
+            high=price(fields.get("highPrice24h")),
+            low=price(fields.get("lowPrice24h")),
+            change=difference(fields.get("lastPrice"), fields.get("prevPrice24h")),
+            percentage=percent(fields.get("price24hPcnt")),
+            base_volume=number(fields.get("volume24h")),
+            quote_volume=number(fields.get("turnover24h")),
+        ),
+        "volume_24h": number(fields.get("volume24h")),
+        "mark_price": price(fields.get("markPrice")),
+        "index_price": price(fields.get("indexPrice")),
+        "funding_rate": number(fields.get("fundingRate")),
+        "next_funding_time": int(next_funding) if next_funding else None,
+        "funding_interval_h": price(fields.get("fundingIntervalHour")),
+        "open_interest": number(fields.get("openInterest")),
+        "open_interest_value": number(fields.get("openInterestValue")),
+        "timestamp": timestamp,
+    }
+    return Summary(fields["symbol"], said)
+
+
+def _liquidated(row: dict[str, Any]) -> Liquidated:
+    """`S` is the side of the position: "Buy", a long one was closed. `p` is its bankruptcy
+    price."""
+    return Liquidated(
+        market_id=row["s"],
+        id=None,
+        price=float(row["p"]),
+        size=float(row["v"]),
+        side="sell" if row["S"] == "Buy" else "buy",
+        timestamp=row["T"],
+    )
+
+
+def _candle(market_id: str, timeframe: str, row: dict[str, Any]) -> Candle:
+    return Candle(
+        market_id=market_id,
+        timeframe=timeframe,
+        start=row["start"],
+        open=float(row["open"]),
+        high=float(row["high"]),
+        low=float(row["low"]),
+        close=float(row["close"]),
+        volume=float(row["volume"]),
+        closed=row["confirm"],
+        timestamp=row["timestamp"],
+        quote_volume=float(row["turnover"]),
     )

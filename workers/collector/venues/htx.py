@@ -1,21 +1,30 @@
 """htx, linear swaps."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from functools import partial
 from typing import Any
 
 import ccxt.pro
 
-from workers.collector.events import Event, Print, Quote
+from workers.collector.catalogue.row import StreamKind
+from workers.collector.events import Acknowledged, BookUpdate, Candle, Event, Print, Quote
 from workers.collector.hot import HotFrames
+
+_CHANNELS = {"bbo": StreamKind.QUOTE, "trade": StreamKind.TRADES, "depth": StreamKind.BOOK}
+#: The venue's names of our timeframes. Its days begin at midnight in UTC+8.
+_PERIODS = {
+    "1min": "1m",
+    "5min": "5m",
+    "15min": "15m",
+    "30min": "30m",
+    "60min": "1h",
+    "4hour": "4h",
+    "1day": "1d",
+}
 
 
 class Htx(HotFrames, ccxt.pro.htx):
     """`ch` is `market.{market id}.{channel}…`; sizes are contracts."""
-
-    def __init__(self, config: dict[str, Any]) -> None:
-        super().__init__(config)
-        self._book_version: dict[str, int] = {}  # by channel
 
     def peel(self, frame: Any) -> Sequence[Event] | None:
         channel = frame.get("ch") if type(frame) is dict else None
@@ -26,25 +35,29 @@ class Htx(HotFrames, ccxt.pro.htx):
             return self.prints(partial(_print, market_id), frame["tick"]["data"])
         if channel.endswith(".bbo"):
             return (_quote(channel.split(".")[1], frame["tick"]),)
+        if channel.endswith(".high_freq"):
+            return (_book(channel.split(".")[1], frame["tick"]),)
+        if ".kline." in channel:
+            _, market_id, _, period = channel.split(".")
+            return (_candle(market_id, _PERIODS[period], frame["ts"], frame["tick"]),)
         return None
 
-    def broken_book(self, frame: Any) -> tuple[str, str] | None:
-        """`version` grows by one; after a gap ccxt drops every later delta and says nothing."""
-        channel = frame.get("ch") if type(frame) is dict else None
-        if type(channel) is not str or not channel.endswith(".high_freq"):
-            return None
-        tick = frame["tick"]
-        version, last = tick["version"], self._book_version.get(channel)
-        self._book_version[channel] = version
-        if tick["event"] == "snapshot" or last is None or version == last + 1:
-            return None
-        return channel.split(".")[1], f"version {version} after {last}"
+    def acknowledged(self, client: Any, frame: Any) -> Iterable[Acknowledged]:
+        """`{"status": "ok", "subbed": "market.BTC-USDT.bbo"}`."""
+        channel = frame.get("subbed") if type(frame) is dict else None
+        if type(channel) is str:
+            _, market_id, name, *rest = channel.split(".")
+            if name in _CHANNELS:
+                yield Acknowledged(market_id, _CHANNELS[name])
+            elif name == "kline":
+                yield Acknowledged(market_id, StreamKind.CANDLES, _PERIODS[rest[0]])
 
-    def handle_order_book(self, client: Any, message: Any) -> None:
-        """ccxt would start a book from an update that comes after its end."""
-        symbol = self.safe_symbol(message["ch"].split(".")[1])
-        if message["tick"].get("event") != "update" or symbol in self.orderbooks:
-            super().handle_order_book(client, message)
+    def parse_ohlcv(self, ohlcv: Any, market: Any = None) -> list[Any]:
+        """With the quote volume behind; ccxt leaves it out."""
+        return [*super().parse_ohlcv(ohlcv, market), self.safe_number(ohlcv, "trade_turnover")]
+
+    def handle_order_book_subscription(self, client: Any, message: Any, subscription: Any) -> None:
+        """ccxt would start a book of its own."""
 
 
 def _quote(market_id: str, tick: dict[str, Any]) -> Quote:
@@ -68,4 +81,32 @@ def _print(market_id: str, row: dict[str, Any]) -> Print:
         size=float(row["amount"]),
         side=row["direction"],
         timestamp=row["ts"],
+    )
+
+
+def _book(market_id: str, tick: dict[str, Any]) -> BookUpdate:
+    return BookUpdate(
+        market_id=market_id,
+        snapshot=tick["event"] == "snapshot",
+        bids=tick["bids"],
+        asks=tick["asks"],
+        timestamp=tick["ts"],
+        last=tick["version"],
+    )
+
+
+def _candle(market_id: str, timeframe: str, timestamp: int, tick: dict[str, Any]) -> Candle:
+    """`amount` is in base currency, `vol` in contracts; whether it is closed is not said."""
+    return Candle(
+        market_id=market_id,
+        timeframe=timeframe,
+        start=1000 * tick["id"],
+        open=float(tick["open"]),
+        high=float(tick["high"]),
+        low=float(tick["low"]),
+        close=float(tick["close"]),
+        volume=float(tick["amount"]),
+        closed=None,
+        timestamp=timestamp,
+        quote_volume=float(tick["trade_turnover"]),
     )

@@ -1,0 +1,1 @@
+"""What the fleet does a second, how late and in how much memory; as ratios of one run."""

@@ -1,0 +1,100 @@
+"""A whole fleet on simulated venues: five collectors and a coordinator under supervisord."""
+
+import asyncio
+import os
+import re
+import shutil
+import sys
+import tempfile
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from bench.processes import ended_in_time
+from cli.host import Host
+from cli.place import ROOT, remove_socket, socket_path
+from cli.supervisor_conf import PROGRAMS, variant
+from shared.files import write_json
+from shared.symbols import symbol_key
+from shared.venues import VENUES
+from simulator.universe import instruments
+
+#: The bars are those of a fleet of five, however many venues the catalogue has.
+EXCHANGES = VENUES[:5]
+SYMBOLS = tuple(one.symbol for one in instruments(VENUES[0], 10))
+
+
+@dataclass(frozen=True, slots=True)
+class Fleet:
+    """`host.start()` brings it up; the broker and the venues run already."""
+
+    host: Host
+    home: Path
+    simulator_pid: int
+
+    def collector_pid(self, venue: str) -> int:
+        """Raises LookupError where supervisord runs none."""
+        for program in self.host.supervisor.programs():
+            if program.name == f"collector-{venue}" and program.pid:
+                return program.pid
+        raise LookupError(f"no collector-{venue} runs")
+
+
+def keys(venue: str) -> set[str]:
+    """Symbol keys that a venue lists of the ten."""
+    return {symbol_key(one.symbol) for one in instruments(venue, len(SYMBOLS))}
+
+
+@asynccontextmanager
+async def fleet(amqp_url: str, *rates: str) -> AsyncIterator[Fleet]:
+    """Not started yet; ended with the block. `rates` are options of the simulator."""
+    home = Path(tempfile.mkdtemp(prefix="fleet-bench-"))
+    logs = home / "logs"
+    logs.mkdir()
+    simulator, port = await _simulator(rates)
+    write_json(home / "config.json", _config(port))
+    text = variant(home, logs, socket_path(home), (f"{PROGRAMS}/*.ini",))
+    (home / "supervisord.conf").write_text(text, encoding="utf-8")
+    host = Host(home / "supervisord.conf", socket_path(home), _environment(home, amqp_url))
+    try:
+        yield Fleet(host, home, simulator.pid)
+    finally:
+        await asyncio.to_thread(host.stop)
+        remove_socket(host.socket)
+        await ended_in_time(simulator)
+        shutil.rmtree(home, ignore_errors=True)
+
+
+async def _simulator(rates: tuple[str, ...]) -> tuple[asyncio.subprocess.Process, int]:
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "simulator", "--port", "0", "--symbols", str(len(SYMBOLS))),
+        *rates,
+        cwd=ROOT,
+        stdout=asyncio.subprocess.PIPE,
+    )
+    assert process.stdout is not None
+    async with asyncio.timeout(30):
+        line = await process.stdout.readline()
+    found = re.search(rb":(\d+)", line)
+    assert found, f"the simulator did not start: {line!r}"
+    return process, int(found[1])
+
+
+def _config(port: int) -> dict[str, object]:
+    host = f"127.0.0.1:{port}"
+    return {
+        "exchanges": EXCHANGES,
+        "symbols": SYMBOLS,
+        "exchange_configs": {
+            name: {"urls": {"rest": f"http://{host}/{name}", "ws": f"ws://{host}/{name}"}}
+            for name in EXCHANGES
+        },
+    }
+
+
+def _environment(home: Path, amqp_url: str) -> dict[str, str]:
+    foreign = ("FLEET_", "AMQP_URL", "RABBITMQ_")
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(foreign)}
+    paths = {"FLEET_HOME": str(home), "FLEET_CONFIG": str(home / "config.json")}
+    return kept | paths | {"AMQP_URL": amqp_url}

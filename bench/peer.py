@@ -1,0 +1,104 @@
+"""cryptofeed with its RabbitMQ back end, on the same frames from the same source."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from bench.collector import MARKETS, highest, subscribed
+from bench.lab import Lab
+from bench.load import Bench
+from bench.node import broker_pid
+from bench.processes import ended_in_time
+from bench.report import Bar, Figure, Row
+from bench.shelf import shelf
+from bench.source import Source, load_source
+from bench.tally import read_cryptofeed
+from cli.place import ROOT
+
+#: A venv of its own: its pins are not ours. `scripts/bench_venv.sh` makes it.
+PYTHON = ROOT / ".fleet" / "bench-venv" / "bin" / "python"
+_FEED = Path(__file__).with_name("peer_feed.py")
+_KEY = "cryptofeed"
+_CONFIGURED = (
+    "TradeRabbit and TickerRabbit in exchange mode: one topic exchange, one routing key, its own"
+    " defaults otherwise (transient messages, each confirm awaited), uvloop, one process"
+)
+_START_RATE = 2_000
+
+
+async def measure(lab: Lab) -> list[Row]:
+    what = "cryptofeed with its RabbitMQ back end, same frames"
+    version = await _version()
+    if version is None:
+        return [Row(what, why=f"not installed in {PYTHON.parents[1].relative_to(ROOT)}")]
+    markets = lab.pick(10, MARKETS)
+    async with (
+        load_source(markets) as source,
+        shelf(lab.node.amqp_url, "bench-peer", (("futures_data", _KEY),)) as queue,
+        _feed(source, lab.node.amqp_url, markets) as (pid, check),
+    ):
+        await subscribed(source, markets, check)
+        pids = {"cryptofeed": pid, "broker": broker_pid(lab.node), "source": source.pid}
+        bench = Bench(source, queue, read_cryptofeed, pids)
+        await bench.warm_up()
+        best, trials = await highest(lab, bench, lab.pick(500, _START_RATE), "cryptofeed")
+    details = {
+        "version": version,
+        "configured": _CONFIGURED,
+        "markets": markets,
+        "trials": [trial.as_dict() for trial in trials],
+    }
+    if best is None:
+        return [Row(what, why=trials[-1].complaint, details=details)]
+    rate = Figure(best.rate, "msg/s")
+    cpu = Figure(best.us_per_message()["cryptofeed"], "µs CPU a message")
+    row = Row(f"{what} ({version})", (rate, cpu), details=details)
+    return [row, *_ratio(lab, best.rate)]
+
+
+def _ratio(lab: Lab, theirs: float) -> list[Row]:
+    ours = lab.known.get("collector")
+    if ours is None:
+        return []
+    ratio = Figure(ours / theirs, what="× cryptofeed", bar=Bar(5))
+    return [Row("collector, batches off, against it", (ratio,))]
+
+
+async def _version() -> str | None:
+    """Of the cryptofeed that is installed, or None."""
+    if not PYTHON.exists():
+        return None
+    code = (
+        "import cryptofeed.backends.rabbitmq, importlib.metadata as m; "
+        "print(m.version('cryptofeed'))"
+    )
+    process = await asyncio.create_subprocess_exec(
+        PYTHON, "-c", code, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.DEVNULL
+    )
+    output, _ = await process.communicate()
+    return output.decode().strip() or None
+
+
+@asynccontextmanager
+async def _feed(
+    source: Source, amqp_url: str, markets: int
+) -> AsyncIterator[tuple[int, Callable[[], None]]]:
+    """A feed handler on the source: its pid, and what raises where it has ended."""
+    login = urlsplit(amqp_url).netloc
+    process = await asyncio.create_subprocess_exec(
+        *(PYTHON, _FEED, source.urls["rest"], source.urls["ws"], login, str(markets)),
+        cwd=ROOT / ".fleet",
+        stdout=asyncio.subprocess.DEVNULL,
+        stderr=asyncio.subprocess.DEVNULL,  # it is killed in the end, and says so at length
+    )
+
+    def check() -> None:
+        if process.returncode is not None:
+            raise ChildProcessError(f"cryptofeed ended with {process.returncode}")
+
+    try:
+        yield process.pid, check
+    finally:
+        await ended_in_time(process)

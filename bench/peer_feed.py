@@ -1,0 +1,46 @@
+"""cryptofeed's own process: `peer_feed.py REST WS LOGIN@HOST:PORT MARKETS`, in cryptofeed's venv.
+
+Stands alone: nothing of the fleet is importable there.
+"""
+
+import sys
+from typing import Any
+
+from cryptofeed import FeedHandler, feed
+from cryptofeed.backends.rabbitmq import TickerRabbit, TradeRabbit
+from cryptofeed.connection import RestEndpoint, Routes, WebsocketEndpoint, WSAsyncConn
+from cryptofeed.defines import TICKER, TRADES
+from cryptofeed.exchanges import BinanceFutures
+
+
+class PlainConnection(WSAsyncConn):  # type: ignore[misc]
+    """It insists on TLS, which would be a cost that the fleet does not have here."""
+
+    def __init__(self, address: str, *arguments: Any, **named: Any) -> None:
+        super().__init__(address.replace("ws://", "wss://", 1), *arguments, **named)
+        self.address = address
+
+
+def main(rest: str, ws: str, login: str, markets: int) -> None:
+    feed.WSAsyncConn = PlainConnection
+
+    class Feed(BinanceFutures):  # type: ignore[misc]
+        websocket_endpoints = [WebsocketEndpoint(ws, options={"compression": None})]
+        rest_endpoints = [RestEndpoint(rest, routes=Routes("/fapi/v1/exchangeInfo"))]
+
+    rabbit = {
+        "host": login,
+        "exchange_mode": True,
+        "exchange_name": "futures_data",
+        "exchange_type": "topic",
+        "routing_key": "cryptofeed",
+    }
+    callbacks = {TRADES: TradeRabbit(**rabbit), TICKER: TickerRabbit(**rabbit)}
+    symbols = [f"S{number:03d}-USDT-PERP" for number in range(markets)]
+    handler = FeedHandler(config={"uvloop": True, "log": {"disabled": True}})
+    handler.add_feed(Feed(symbols=symbols, channels=[TRADES, TICKER], callbacks=callbacks))
+    handler.run()
+
+
+if __name__ == "__main__":
+    main(sys.argv[1], sys.argv[2], sys.argv[3], int(sys.argv[4]))

@@ -1,0 +1,54 @@
+"""How a process is doing: memory, file descriptors, tasks, and how late its event loop runs."""
+
+import asyncio
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+from shared.clock import Clock
+
+#: How often the loop's lateness is measured.
+_BEAT_S = 0.25
+_PAGE = os.sysconf("SC_PAGE_SIZE")
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    rss_mb: float  # resident memory
+    fds: int  # open file descriptors
+    tasks: int  # asyncio tasks that are not done
+    lag_ms: float  # the worst lateness of the event loop since the last reading
+
+    def as_dict(self) -> dict[str, float]:
+        return {
+            "rss_mb": self.rss_mb,
+            "fds": self.fds,
+            "tasks": self.tasks,
+            "lag_ms": self.lag_ms,
+        }
+
+
+class Vitals:
+    """Of the process it runs in."""
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self._lag_s = 0.0
+
+    async def run(self) -> None:
+        """Watch the event loop, for ever."""
+        while True:
+            due = self._clock.monotonic() + _BEAT_S
+            await self._clock.sleep(_BEAT_S)
+            self._lag_s = max(self._lag_s, self._clock.monotonic() - due)
+
+    def read(self) -> Reading:
+        """What is now, and the lag since the last call."""
+        lag_s, self._lag_s = self._lag_s, 0.0
+        pages = int(Path("/proc/self/statm").read_text().split()[1])
+        return Reading(
+            rss_mb=round(pages * _PAGE / 2**20, 1),
+            fds=sum(1 for _ in Path("/proc/self/fd").iterdir()),
+            tasks=len(asyncio.all_tasks()),
+            lag_ms=round(1000 * lag_s, 1),
+        )

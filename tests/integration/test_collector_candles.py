@@ -1,0 +1,119 @@
+"""Candles of every venue against the simulator's own, over one turn of the minute."""
+
+import asyncio
+from contextlib import AsyncExitStack
+from pathlib import Path
+from typing import Any
+
+from shared.kinds import CANDLE
+from shared.messages import Ohlcv
+from shared.timeframes import TIMEFRAMES_MS
+from tests.collecting import Fleet, collecting
+from tests.venues import VENUES, Simulator, simulated_venues
+from tests.waiting import eventually
+
+BTC, ETH = "BTC/USDT:USDT", "ETH/USDT:USDT"
+KEY = "ohlcv.{}.BTCUSDT.{}"
+#: A minute, the spread of the checks after it, and room.
+TURN_S = 90
+TIMEFRAMES = tuple(TIMEFRAMES_MS)
+
+
+async def test_closed_candles_are_the_venues_own_and_corrections_follow(
+    broker_url: str, tmp_path: Path
+) -> None:
+    """Every closed minute is corrected by the venue after its close."""
+    async with (
+        simulated_venues(tmp_path, "--candle-corrections", "1") as simulator,
+        AsyncExitStack() as stack,
+    ):
+        fleets = {
+            venue: await stack.enter_async_context(
+                collecting(
+                    venue, _config(simulator, venue), broker_url, _directory(tmp_path, venue)
+                )
+            )
+            for venue in VENUES
+        }
+        await asyncio.gather(*(_subscribed(simulator, venue) for venue in VENUES))
+        await asyncio.gather(*(_corrected(venue, fleet) for venue, fleet in fleets.items()))
+        for venue, fleet in fleets.items():
+            await _check_bodies(venue, fleet)
+        await asyncio.gather(*(_left(simulator, venue, fleet) for venue, fleet in fleets.items()))
+        for venue, fleet in fleets.items():
+            assert fleet.collector.quarantine.total == 0, venue
+            assert fleet.collector.candles.counts["failures"] == 0, venue
+
+
+def _config(simulator: Simulator, venue: str) -> dict[str, Any]:
+    collection = {"interval_seconds": 5, "timeframes": TIMEFRAMES}
+    return simulator.config((venue,), symbols=[BTC, ETH], collection=collection)
+
+
+def _directory(tmp_path: Path, venue: str) -> Path:
+    directory = tmp_path / venue
+    directory.mkdir()
+    return directory
+
+
+def _candles(fleet: Fleet, venue: str, timeframe: str = "1m") -> list[dict[str, Any]]:
+    """Of the venue itself: all collectors share one broker."""
+    return fleet.consumer.bodies(KEY.format(venue, timeframe))
+
+
+async def _subscribed(simulator: Simulator, venue: str) -> None:
+    async def all_timeframes() -> bool:
+        return await _streams(simulator, venue, BTC) == len(TIMEFRAMES)
+
+    await eventually(all_timeframes, 30, f"{venue}: a stream for each timeframe")
+
+
+async def _streams(simulator: Simulator, venue: str, symbol: str) -> int:
+    channels = (await simulator.subscriptions(venue)).get(symbol, [])
+    return sum("andle" in channel or "kline" in channel for channel in channels)
+
+
+async def _corrected(venue: str, fleet: Fleet) -> None:
+    def corrected() -> bool:
+        return any(body["rev"] == 1 for body in _candles(fleet, venue))
+
+    await eventually(corrected, TURN_S, f"{venue}: a correction")
+
+
+async def _check_bodies(venue: str, fleet: Fleet) -> None:
+    """Revision 0 is what the venue's stream said, the last one what its REST says."""
+    bodies = _candles(fleet, venue)
+    for timeframe in TIMEFRAMES:
+        of_one = _candles(fleet, venue, timeframe)
+        for body in of_one:
+            Ohlcv.model_validate(body)
+            assert (body["timeframe"], body["symbol"]) == (timeframe, BTC)
+        assert not all(body["closed"] for body in of_one), (venue, timeframe)
+    closed = [body for body in bodies if body["closed"]]
+    start = next(body["start"] for body in closed if body["rev"] == 1)
+    first, second = (body for body in closed if body["start"] == start)
+    assert (first["rev"], first["source"]) == (0, "stream")
+    assert (second["rev"], second["source"]) == (1, "backfill")
+    assert first["volume"] < second["volume"]
+    client = fleet.collector.client
+    _, rows = await client.fetch_candles(BTC, "1m", start, 1)
+    size = client.markets[BTC].contract_size if fleet.collector.row.candles.contracts else 1
+    assert (rows[0].start, rows[0].open, rows[0].close) == (start, second["open"], second["close"])
+    assert (rows[0].high, rows[0].low) == (second["high"], second["low"])
+    assert abs(rows[0].volume * size - second["volume"]) < 1e-9 * second["volume"]
+    price = second["close"]
+    if second["quote_volume"] is not None:
+        assert 0.98 * price < second["quote_volume"] / second["volume"] < 1.02 * price
+    ids = [m.message_id for m in fleet.consumer.messages if m.type == CANDLE.name]
+    assert f"{venue}:{BTC}:ohlcv:1m:{start}:1" in ids
+
+
+async def _left(simulator: Simulator, venue: str, fleet: Fleet) -> None:
+    """The venue itself was told to stop what nobody wants."""
+    await fleet.announce(venue, [BTC])
+
+    async def stopped() -> bool:
+        return not await _streams(simulator, venue, ETH)
+
+    await eventually(stopped, 10, f"{venue}: ETH is left")
+    assert await _streams(simulator, venue, BTC) == len(TIMEFRAMES)

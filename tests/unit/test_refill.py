@@ -1,0 +1,253 @@
+"""Bringing trades back, against a venue of which a test knows all that happened."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+import orjson
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from shared.errors import NetworkError
+from shared.kinds import TRADES
+from tests.recording import BTC, Recording
+from tests.waiting import eventually
+from workers.collector.catalogue.row import TradeFeed
+from workers.collector.continuity.gaps import NOWHERE, Gaps, Mark, Place
+from workers.collector.continuity.refill import Refill
+from workers.collector.events import Print
+from workers.collector.trades import Trades
+
+PLACE = Place(TRADES, BTC)
+
+
+class Venue:
+    """All trades that happened; REST has the last `reach` of them, `limit` an answer."""
+
+    def __init__(self, dense: bool, limit: int = 10, reach: int = 50, pages: bool = True) -> None:
+        self.feed = TradeFeed("", dense, limit, pages, "")
+        self.happened: list[Print] = []
+        self.reach = reach
+        self.away = 0
+        self.asked = 0
+
+    def trade(self) -> Print:
+        number = len(self.happened) + 100
+        name = str(number) if self.feed.dense else f"uuid-{number * 7919 % 1009}-{number}"
+        # Two trades a millisecond: times alone do not tell them apart.
+        print_ = Print("BTC", name, 10.0 + number, 1.0, "buy", 1_000 + number // 2)
+        self.happened.append(print_)
+        return print_
+
+    async def fetch_trades(self, symbol: str, older_than: Print | None = None) -> list[Print]:
+        self.asked += 1
+        await asyncio.sleep(0)
+        if self.away:
+            self.away -= 1
+            raise NetworkError("away")
+        known = self.happened[-self.reach :]
+        if older_than is not None:
+            known = known[: next(i for i, t in enumerate(known) if t.id == older_than.id)]
+        return known[-self.feed.limit :]
+
+
+class Desk(Recording):
+    """Trades, gaps and a refill over a venue."""
+
+    def __init__(self, venue: Venue) -> None:
+        super().__init__()
+        self.venue = venue
+        self.trades = Trades(self.publishing, dense=venue.feed.dense)
+        self.intake.route(Print, self.trades.take)
+        self.gaps = Gaps(self.publishing, "w", "w/1")
+        self.refill = Refill(venue.feed, self.trades, self.gaps, venue, self.clock)
+        self.refill.set_symbols(self.intake.parts)
+        self.up = True
+        self.refill.running = lambda symbol: self.up
+        self.trades.on_jump = lambda symbol, last: self.gaps.open(PLACE, "sequence", last)
+
+    def live(self, count: int) -> None:
+        for _ in range(count):
+            self.intake.on_events([self.venue.trade()], 7)
+
+    def missed(self, count: int) -> None:
+        """The stream is cut, and the market goes on."""
+        self.gaps.open(PLACE, "cut", self.trades.flow(BTC).last)
+        for _ in range(count):
+            self.venue.trade()
+
+    def published(self) -> list[str]:
+        return [b["id"] for b in self.bodies() if "price" in b]
+
+    def told(self) -> list[dict[str, Any]]:
+        return [orjson.loads(f.body) for f in self.facts if f.kind.name == "gap"]
+
+
+@asynccontextmanager
+async def repairing(desk: Desk) -> AsyncIterator[None]:
+    running = asyncio.create_task(desk.refill.run())
+    try:
+        desk.refill.want(BTC)
+        yield
+    finally:
+        running.cancel()
+        await asyncio.gather(running, return_exceptions=True)
+
+
+def ids(trades: list[Print]) -> list[str]:
+    return [trade.id for trade in trades]
+
+
+@pytest.mark.parametrize("dense", [True, False])
+async def test_what_a_cut_cost_comes_back_once_and_the_gap_is_repaired(dense: bool) -> None:
+    desk = Desk(Venue(dense))
+    desk.live(5)
+    desk.missed(23)
+    desk.live(2)
+    async with repairing(desk):
+        await eventually(lambda: not len(desk.gaps))
+    assert sorted(desk.published()) == sorted(ids(desk.venue.happened))
+    opened, closed = desk.told()[0], desk.told()[-1]
+    assert opened["id"] == closed["id"]
+    assert (opened["rev"], opened["state"], closed["rev"]) == (1, "open", 2)
+    assert (closed["state"], closed["recovered"], closed["missing"]) == ("repaired", 23, 0)
+    assert opened["last_key"] == desk.venue.happened[4].id
+
+
+async def test_beyond_the_reach_of_rest_the_gap_names_exactly_the_rest() -> None:
+    desk = Desk(Venue(dense=True, reach=20))
+    desk.live(5)
+    desk.missed(40)
+    desk.live(1)
+    async with repairing(desk):
+        await eventually(lambda: not len(desk.gaps))
+    closed = desk.told()[-1]
+    assert (closed["state"], closed["missing"]) == ("unrepairable", 21)
+    assert len(set(desk.published())) == len(desk.published()) == 46 - 21
+
+
+async def test_without_dense_numbers_the_rest_is_a_stretch_of_time() -> None:
+    desk = Desk(Venue(dense=False, reach=20))
+    desk.live(5)
+    desk.missed(40)
+    async with repairing(desk):
+        await eventually(lambda: not len(desk.gaps))
+    closed = desk.told()[-1]
+    oldest = desk.venue.happened[-20]
+    assert (closed["state"], closed["missing"]) == ("unrepairable", None)
+    assert (closed["last_key"], closed["first_key"]) == (desk.venue.happened[4].id, oldest.id)
+    assert set(desk.published()) == set(ids(desk.venue.happened[:5] + desk.venue.happened[-20:]))
+
+
+async def test_numbers_that_were_never_given_are_absent_and_not_missing() -> None:
+    desk = Desk(Venue(dense=True))
+    desk.live(5)
+    del desk.venue.happened[2]  # and 105 below
+    desk.venue.trade()
+    skipped = desk.venue.happened.pop()
+    desk.live(3)
+    desk.intake.on_events([desk.venue.happened[-1]._replace(id="110", timestamp=2000)], 7)
+    desk.venue.happened.append(desk.venue.happened[-1]._replace(id="110", timestamp=2000))
+    async with repairing(desk):
+        await eventually(lambda: not len(desk.gaps))
+    closed = desk.told()[-1]
+    assert closed["state"] == "repaired"
+    assert closed["absent"] > 0
+    assert closed["missing"] == 0
+    assert skipped.id in desk.published()
+
+
+async def test_a_venue_that_is_away_is_asked_again_and_the_gap_stays_open() -> None:
+    desk = Desk(Venue(dense=True))
+    desk.live(3)
+    desk.missed(4)
+    desk.venue.away = 1
+    async with repairing(desk):
+        await eventually(lambda: desk.venue.asked == 1)
+        assert len(desk.gaps) == 1
+        await eventually(lambda: not len(desk.gaps), 5)
+    assert sorted(desk.published()) == ids(desk.venue.happened)
+
+
+async def test_a_stream_that_is_gone_again_keeps_its_gap_open() -> None:
+    desk = Desk(Venue(dense=False))
+    desk.live(3)
+    desk.missed(4)
+    fetch = desk.venue.fetch_trades
+
+    async def cut_meanwhile(symbol: str, older_than: Print | None = None) -> list[Print]:
+        desk.up = False
+        return await fetch(symbol, older_than)
+
+    desk.venue.fetch_trades = cut_meanwhile  # type: ignore[method-assign]
+    async with repairing(desk):
+        await eventually(lambda: desk.venue.asked == 2)
+        await asyncio.sleep(0.02)
+    assert len(desk.gaps) == 1
+    assert desk.told() == desk.told()[:1]
+
+
+async def test_a_restart_goes_on_from_the_last_known_trade() -> None:
+    venue = Venue(dense=False)
+    former = Desk(venue)
+    former.live(8)
+    last = former.trades.flow(BTC).last
+    for _ in range(12):
+        venue.trade()
+    desk = Desk(venue)
+    desk.trades.resume(BTC, last)
+    desk.gaps.open(PLACE, "restart", last)
+    async with repairing(desk):
+        await eventually(lambda: not len(desk.gaps))
+    assert set(desk.published()) >= set(ids(venue.happened[8:]))
+    # Those of the last millisecond may come twice, with the same ids.
+    assert len(set(desk.published()) - set(ids(venue.happened[8:]))) <= 1
+
+
+def test_the_same_hole_has_the_same_gap_in_another_run() -> None:
+    first, second = Recording(), Recording()
+    for recording, epoch in ((first, "w/1"), (second, "w/2")):
+        Gaps(recording.publishing, "w", epoch).open(PLACE, "restart", Mark("7", 5))
+    told = [orjson.loads(recording.facts[0].body) for recording in (first, second)]
+    assert told[0]["id"] == told[1]["id"]
+    other = Recording()
+    Gaps(other.publishing, "w", "w/2").open(PLACE, "cut", NOWHERE)
+    assert orjson.loads(other.facts[0].body)["id"] != told[0]["id"]
+
+
+STEP = st.sampled_from(["live", "live", "live", "cut", "drop", "repeat", "late"])
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.booleans(), st.lists(st.tuples(STEP, st.integers(1, 9)), max_size=25))
+def test_whatever_happens_each_trade_is_there_once_in_the_end(
+    dense: bool, steps: list[tuple[str, int]]
+) -> None:
+    asyncio.run(_play(dense, steps))
+
+
+async def _play(dense: bool, steps: list[tuple[str, int]]) -> None:
+    desk = Desk(Venue(dense, limit=7, reach=1000))
+    desk.live(1)
+    for step, count in steps:
+        if step == "live":
+            desk.live(count)
+        elif step == "cut":
+            desk.missed(count)
+            desk.live(1)
+        elif step == "drop" and dense:  # without numbers a single lost trade shows to nobody
+            desk.venue.trade()
+            desk.live(1)
+        elif step == "repeat":
+            desk.intake.on_events(desk.venue.happened[-count:], 7) if not len(desk.gaps) else None
+        elif step == "late" and dense:
+            late = desk.venue.trade()
+            desk.live(1)
+            desk.intake.on_events([late], 7)
+    async with repairing(desk):
+        await eventually(lambda: not len(desk.gaps))
+    assert sorted(desk.published()) == sorted(ids(desk.venue.happened))
+    closed = [gap for gap in desk.told() if gap["state"] != "open"]
+    assert all(gap["state"] == "repaired" for gap in closed)

@@ -1,0 +1,37 @@
+"""What a process says of itself."""
+
+import asyncio
+import time
+from pathlib import Path
+
+from shared.clock import SystemClock
+from shared.vitals import Vitals
+from tests.waiting import eventually
+
+
+async def test_descriptors_tasks_and_memory_are_counted(tmp_path: Path) -> None:
+    vitals = Vitals(SystemClock())
+    before = vitals.read()
+    waiting = [asyncio.create_task(asyncio.sleep(60)) for _ in range(5)]
+    with (tmp_path / "a").open("w"), (tmp_path / "b").open("w"):
+        held = bytearray(32 * 2**20)
+        held[::4096] = b"x" * len(held[::4096])
+        after = vitals.read()
+    for task in waiting:
+        task.cancel()
+    await asyncio.gather(*waiting, return_exceptions=True)
+    assert after.tasks - before.tasks == 5
+    assert after.fds - before.fds == 2
+    assert 25 < after.rss_mb - before.rss_mb < 60
+
+
+async def test_a_blocked_loop_shows_once() -> None:
+    vitals = Vitals(SystemClock())
+    watching = asyncio.create_task(vitals.run())
+    await asyncio.sleep(0.05)
+    time.sleep(0.6)  # noqa: ASYNC251
+    await eventually(lambda: vitals._lag_s > 0.2)
+    assert vitals.read().lag_ms > 200
+    assert vitals.read().lag_ms < 200
+    watching.cancel()
+    await asyncio.gather(watching, return_exceptions=True)

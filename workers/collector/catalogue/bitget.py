@@ -1,0 +1,70 @@
+"""bitget, v2 mix."""
+
+from shared.budget import Limit
+from workers.collector.catalogue.row import (
+    KEEP_ALIVE,
+    BookFeed,
+    BulkCall,
+    Call,
+    CandleFeed,
+    Chain,
+    FundingHistory,
+    Stream,
+    StreamKind,
+    TradeFeed,
+    Venue,
+)
+
+BITGET = Venue(
+    name="bitget",
+    module="bitget",
+    class_name="Bitget",
+    options={
+        "defaultType": "swap",
+        "uta": False,
+        "fetchMarkets": {"types": ["swap"]},
+        "fetchFundingRates": {"method": "publicMixGetV2MixMarketCurrentFundRate"},
+        "timeframes": {"1d": "1Dutc"},  # its `1D` on websockets is a day of UTC+8
+        "ws": KEEP_ALIVE,
+    },
+    urls={
+        "mix": "{rest}",
+        "spot": "{rest}",
+        "common": "{rest}",
+        "uta": "{rest}",
+        "margin": "{rest}",
+        "ws": {"public": "{ws}/v2/ws/public"},
+    },
+    streams={
+        StreamKind.QUOTE: Stream(Call("watch_ticker"), Call("un_watch_ticker")),
+        StreamKind.BOOK: Stream(Call("watch_order_book"), Call("un_watch_order_book")),
+        # The venue has no public channel of liquidations.
+        StreamKind.TRADES: Stream(Call("watch_trades"), Call("un_watch_trades")),
+        StreamKind.CANDLES: Stream(
+            Call("watch_ohlcv", arguments={"params": {}}),
+            Call("un_watch_ohlcv", arguments={"params": {}}),
+        ),
+    },
+    bulk=(
+        BulkCall("tickers", "fetch_tickers", "tickers"),
+        BulkCall("funding rates", "fetch_funding_rates", "funding"),
+    ),
+    book=BookFeed(
+        depth=200,
+        source="channel `books`: 200 levels a side, incremental, with a checksum of the top 25",
+        chain=Chain.CHECKSUM,
+        checksum=True,
+    ),
+    # history-candles gives 200 at most, candles 1000.
+    candles=CandleFeed(page=200),
+    funding_history=FundingHistory(limit=100),
+    limit=Limit(per_second=16, burst=80),
+    limit_source="80 % of 20 requests a second and IP",
+    trades=TradeFeed(
+        ids="tradeId; stream `trade` and GET /api/v2/mix/market/fills-history",
+        dense=False,
+        limit=1000,
+        pages=True,
+        reach="90 days, by idLessThan",
+    ),
+)

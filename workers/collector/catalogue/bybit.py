@@ -1,0 +1,62 @@
+"""bybit, v5 linear."""
+
+from shared.budget import Limit
+from workers.collector.catalogue.row import (
+    BookFeed,
+    BulkCall,
+    Call,
+    CandleFeed,
+    Chain,
+    FundingHistory,
+    Stream,
+    StreamKind,
+    TradeFeed,
+    Venue,
+)
+
+BYBIT = Venue(
+    name="bybit",
+    module="bybit",
+    class_name="Bybit",
+    options={
+        "defaultType": "swap",
+        "defaultSubType": "linear",
+        "fetchMarkets": {"types": ["linear"]},
+    },
+    urls={
+        "public": "{rest}",
+        "ws": {"public": {"linear": "{ws}/v5/public/linear"}},
+    },
+    streams={
+        # Never watch_bids_asks: it shares the order book's slot in ccxt and leaves one level of it.
+        StreamKind.QUOTE: Stream(Call("watch_ticker"), Call("un_watch_ticker")),
+        StreamKind.BOOK: Stream(
+            Call("watch_order_book", arguments={"limit": 1000}),
+            # Its default is another depth than watch's: the call succeeds, the venue sends on.
+            Call("un_watch_order_book", arguments={"params": {"limit": 1000}}),
+        ),
+        StreamKind.TRADES: Stream(Call("watch_trades"), Call("un_watch_trades")),
+        StreamKind.LIQUIDATIONS: Stream(Call("watch_liquidations"), Call("un_watch_liquidations")),
+        StreamKind.CANDLES: Stream(
+            Call("watch_ohlcv", arguments={"params": {}}),
+            Call("un_watch_ohlcv", arguments={"params": {}}),
+        ),
+    },
+    bulk=(BulkCall("tickers", "fetch_tickers_and_funding", "tickers"),),
+    book=BookFeed(
+        depth=1000,
+        source="orderbook.1000, the deepest of 1, 50, 200 and 1000",
+        chain=Chain.NEXT,
+    ),
+    candles=CandleFeed(page=1000),
+    funding_history=FundingHistory(limit=200),
+    limit=Limit(per_second=40, burst=200),
+    limit_source="80 % of ccxt's 50 units a second (5 a request); the venue's own: 600 in 5 s",
+    trades=TradeFeed(
+        ids="execId, a UUID; stream publicTrade and GET /v5/market/recent-trade",
+        dense=False,
+        limit=1000,
+        pages=False,
+        reach="the last 1000 trades",
+    ),
+)

@@ -1,0 +1,68 @@
+"""gate, v4 USDT futures."""
+
+from shared.budget import Limit
+from workers.collector.catalogue.row import (
+    KEEP_ALIVE,
+    BookFeed,
+    BulkCall,
+    Call,
+    CandleFeed,
+    Chain,
+    FundingHistory,
+    Stream,
+    StreamKind,
+    TradeFeed,
+    Venue,
+)
+
+GATE = Venue(
+    name="gate",
+    module="gate",
+    class_name="Gate",
+    options={
+        "defaultType": "swap",
+        "fetchMarkets": {"types": ["swap"]},
+        "swap": {"fetchMarkets": {"settlementCurrencies": ["usdt"]}},
+        "ws": KEEP_ALIVE,
+    },
+    urls={
+        "public": {"futures": "{rest}/api/v4"},
+        "swap": {"usdt": "{ws}/v4/ws/usdt"},
+    },
+    streams={
+        StreamKind.QUOTE: Stream(
+            Call("watch_bids_asks", listed=True), Call("un_watch_bids_asks", listed=True)
+        ),
+        StreamKind.BOOK: Stream(Call("watch_order_book"), Call("un_watch_order_book")),
+        StreamKind.TRADES: Stream(
+            Call("watch_trades_for_symbols", listed=True),
+            Call("un_watch_trades_for_symbols", listed=True),
+        ),
+        StreamKind.LIQUIDATIONS: Stream(Call("watch_liquidations"), Call("un_watch_liquidations")),
+        StreamKind.CANDLES: Stream(
+            Call("watch_ohlcv", arguments={"params": {}}),
+            Call("un_watch_ohlcv", arguments={"params": {}}),
+        ),
+    },
+    bulk=(
+        BulkCall("tickers", "fetch_tickers", "tickers"),
+        BulkCall("funding rates", "fetch_funding_rates", "funding"),
+    ),
+    book=BookFeed(
+        depth=100,
+        source="futures.order_book_update: level 20, 50 or 100",
+        chain=Chain.RANGE,
+        snapshot_weight=1,
+    ),
+    candles=CandleFeed(page=1999, contracts=True),
+    funding_history=FundingHistory(limit=1000),
+    limit=Limit(per_second=16, burst=80),
+    limit_source="80 % of 200 requests in 10 s and endpoint",
+    trades=TradeFeed(
+        ids="trade id, per contract; stream futures.trades and GET /futures/usdt/trades",
+        dense=True,
+        limit=1000,
+        pages=True,
+        reach="days, by last_id",
+    ),
+)

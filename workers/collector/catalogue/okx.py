@@ -1,0 +1,75 @@
+"""okx, linear swaps."""
+
+from shared.budget import Limit
+from workers.collector.catalogue.row import (
+    BookFeed,
+    BulkCall,
+    Call,
+    CandleFeed,
+    Chain,
+    FundingHistory,
+    Stream,
+    StreamKind,
+    TradeFeed,
+    Venue,
+)
+
+OKX = Venue(
+    name="okx",
+    module="okx",
+    class_name="Okx",
+    # The venue wants text pings; ccxt's own, each 18 s, are right.
+    options={
+        "defaultType": "swap",
+        "fetchMarkets": {"types": ["swap"]},
+        "fetchOHLCV": {"timezone": ""},  # days of UTC are in our class's timeframes
+    },
+    urls={"rest": "{rest}", "ws": "{ws}/ws/v5"},
+    streams={
+        # Channel bbo-tbt, up to 100 a second; `tickers` comes each 100 ms.
+        StreamKind.QUOTE: Stream(
+            Call("watch_bids_asks", listed=True), Call("un_watch_bids_asks", listed=True)
+        ),
+        StreamKind.BOOK: Stream(
+            Call("watch_order_book_for_symbols", listed=True),
+            Call("un_watch_order_book_for_symbols", listed=True),
+        ),
+        StreamKind.TRADES: Stream(
+            Call("watch_trades_for_symbols", listed=True),
+            Call("un_watch_trades_for_symbols", listed=True),
+        ),
+        StreamKind.CANDLES: Stream(Call("watch_ohlcv"), Call("un_watch_ohlcv")),
+        # One subscription for all symbols; at most one a contract and second.
+        StreamKind.LIQUIDATIONS: Stream(
+            Call("watch_liquidations_for_symbols", listed=True),
+            Call("un_watch_liquidations_for_symbols", listed=True),
+        ),
+    },
+    bulk=(
+        BulkCall("tickers", "fetch_tickers", "tickers"),
+        BulkCall("funding rates", "fetch_funding_rates", "funding"),
+        BulkCall("mark prices", "fetch_mark_prices", "prices"),
+        BulkCall("index prices", "fetch_index_prices", "prices"),
+        BulkCall("open interests", "fetch_open_interests", "open_interests"),
+    ),
+    book=BookFeed(
+        depth=400,
+        source="channel `books`: 400 levels a side, each 100 ms, incremental",
+        chain=Chain.PREVIOUS,
+        checksum=True,
+    ),
+    candles=CandleFeed(page=300),
+    funding_history=FundingHistory(limit=400),
+    limit=Limit(per_second=7, burst=35),
+    limit_source="80 % of ccxt's 9 units a second; its costs follow the venue's limits an endpoint "
+    "and IP, a cost of 1 being 20 requests in 2 s",
+    trades=TradeFeed(
+        # The stream puts the fills of an order at one price together under their last id;
+        # GET /api/v5/market/trades and history-trades list each.
+        ids="tradeId, per contract; stream `trades` and GET /api/v5/market/history-trades",
+        dense=True,
+        limit=500,
+        pages=True,
+        reach="three months, by `after`",
+    ),
+)

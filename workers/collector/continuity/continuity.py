@@ -1,0 +1,314 @@
+"""Everything that concerns whether the data is complete, wired together.
+
+A stream is up from the venue's acknowledgement or its first event until it is lost. Losing it opens
+a gap; being up again lets the gap be closed, with or without a repair.
+"""
+
+import asyncio
+import logging
+from collections.abc import Callable, Coroutine, Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from shared.errors import ExchangeError
+from shared.kinds import CANDLE, LIQUIDATION, ORDERBOOK, TICKER, TRADES, Kind
+from shared.outbox import Origin
+from shared.service import every
+from shared.symbolset import Revision
+from workers.collector.books.keeper import BookKeeper
+from workers.collector.books.orderbook import OrderBook
+from workers.collector.candles import Candles
+from workers.collector.catalogue.row import StreamKind, Subscription, Venue
+from workers.collector.client import VenueClient
+from workers.collector.continuity.coverage import INTERVAL_S, Coverages
+from workers.collector.continuity.gaps import NOWHERE, Closing, Gaps, Mark, Place
+from workers.collector.continuity.pulse import Pulse
+from workers.collector.continuity.refill import Refill
+from workers.collector.continuity.watchdog import LOOK_S, WATCHED, Watchdog
+from workers.collector.continuity.watermarks import INTERVAL_S as SAVE_S
+from workers.collector.continuity.watermarks import Marks, Watermarks
+from workers.collector.events import Acknowledged
+from workers.collector.parts import Parts
+from workers.collector.publishing import Publishing
+from workers.collector.settlements import Settlements
+from workers.collector.streams import Streams
+from workers.collector.trades import Trades
+
+KIND_OF = {
+    StreamKind.QUOTE: TICKER,
+    StreamKind.TRADES: TRADES,
+    StreamKind.BOOK: ORDERBOOK,
+    StreamKind.LIQUIDATIONS: LIQUIDATION,
+    StreamKind.CANDLES: CANDLE,
+}
+#: How far before a subscription the first refill looks: the venue's clock may differ from ours.
+_BEFORE_MS = 30_000
+
+
+@dataclass(frozen=True, slots=True)
+class Feeds:
+    """The parts of the collector whose completeness is watched."""
+
+    client: VenueClient
+    streams: Streams
+    books: BookKeeper
+    trades: Trades
+    candles: Candles
+    settlements: Settlements
+
+
+class Continuity:
+    """Hears of every stream that is lost or up; tells gaps and coverage; repairs."""
+
+    def __init__(
+        self, row: Venue, publishing: Publishing, origin: Origin, feeds: Feeds, path: Path
+    ) -> None:
+        self.hurry_rest: Callable[[], None] = lambda: None
+        self.revision: Callable[[], Revision | None] = lambda: None
+        self._publishing, self._clock = publishing, publishing.clock
+        self._feeds = feeds
+        self._parts: Mapping[str, Parts] = {}
+        self._up: set[Subscription] = set()
+        self._kinds = [KIND_OF[kind] for kind in row.streams]
+        self._log = logging.getLogger(publishing.exchange)
+        self.gaps = Gaps(publishing, origin.worker, origin.epoch)
+        self.coverage = Coverages(publishing, origin.worker, origin.epoch, self._broken_now)
+        self.refill = Refill(row.trades, feeds.trades, self.gaps, feeds.client, self._clock)
+        self.refill.running = lambda symbol: Subscription(StreamKind.TRADES, symbol) in self._up
+        self.watchdog = Watchdog(self._clock, self._log)
+        self.watermarks = Watermarks(path, publishing.outbox, self._marks)
+        self._asking: set[asyncio.Task[None]] = set()
+        self._connect()
+
+    def _connect(self) -> None:
+        feeds, watchdog = self._feeds, self.watchdog
+        feeds.trades.on_jump = self._on_jump
+        feeds.books.on_broken = self._on_book_broken
+        feeds.books.on_live = self._on_book_live
+        feeds.candles.on_missing(self._on_missing_candles)
+        watchdog.on_alarm = self.lost
+        watchdog.resubscribe = feeds.streams.resubscribe
+        watchdog.redial = feeds.client.drop_connection
+        watchdog.bridge = lambda stream: self._ask(self._bridge(stream))
+        watchdog.hurry_rest = lambda: self.hurry_rest()
+        watchdog.look_for_trades = lambda symbol: self._ask(self._look_for_trades(symbol))
+
+    async def run(self) -> None:
+        """Watch, repair, tell and keep, for ever."""
+        try:
+            async with asyncio.TaskGroup() as tasks:
+                tasks.create_task(self.refill.run())
+                tasks.create_task(every(LOOK_S, self._look, self._clock))
+                tasks.create_task(every(SAVE_S, self.watermarks.save, self._clock))
+                tasks.create_task(every(INTERVAL_S, self._tell, self._clock))
+        finally:
+            for task in self._asking:
+                task.cancel()
+
+    def set_symbols(self, parts: Mapping[str, Parts]) -> None:
+        """Watch over these. A new one goes on where a run before this one ended."""
+        gone, added = set(self._parts) - set(parts), set(parts) - set(self._parts)
+        self._parts = dict(parts)
+        self.refill.set_symbols(dict(parts))
+        self.watchdog.set_symbols(parts)
+        self._up = {stream for stream in self._up if stream.symbol in parts}
+        for symbol in gone:
+            self.gaps.forget(symbol)
+            self._feeds.trades.leave(symbol)
+        for symbol in added:
+            now = self._clock.monotonic()
+            parts[symbol].pulses = {kind: Pulse(now) for kind in WATCHED}
+            self._resume(symbol)
+
+    def lost(self, stream: Subscription, reason: str) -> None:
+        """A stream ended, or was found wanting."""
+        parts = self._parts.get(stream.symbol)
+        if parts is None:
+            return
+        was_up = stream in self._up
+        self._up.discard(stream)
+        parts.waiting.add(stream.kind)
+        kind = KIND_OF[stream.kind]
+        self.coverage.broke(kind, stream.symbol, reason)
+        if stream.kind is StreamKind.BOOK:
+            self._feeds.books.lost(stream.symbol, reason)
+        elif stream.kind is StreamKind.CANDLES:
+            self._feeds.candles.lost(stream.symbol, stream.timeframe)
+        elif was_up:
+            self.gaps.open(Place(kind, stream.symbol), reason, self._last(stream, parts))
+
+    def on_acknowledged(self, event: Acknowledged, parts: Parts, received_at: int) -> None:
+        self._on_up(Subscription(event.kind, parts.symbol, event.timeframe), parts)
+        if event.kind is not StreamKind.QUOTE:  # best prices are there with the first of them
+            parts.waiting.discard(event.kind)
+
+    def on_awaited(self, kind: StreamKind, timestamp: int | None, parts: Parts) -> None:
+        """The first event of a stream that was waited for."""
+        pulse = parts.pulses.get(kind)
+        if pulse is not None and pulse.stuck:
+            return  # it repeats itself
+        parts.waiting.discard(kind)
+        self._on_up(Subscription(kind, parts.symbol), parts)
+        if kind is StreamKind.QUOTE:
+            first = Mark(None, timestamp)
+            self.gaps.close(Place(TICKER, parts.symbol), Closing("unrepairable", first))
+
+    def counts(self) -> dict[str, int]:
+        return {
+            "open_gaps": len(self.gaps),
+            "gaps": self.gaps.opened,
+            "unrepairable": self.gaps.unrepairable,
+            "refilled": self.refill.recovered,
+            "alarms": self.watchdog.alarms,
+        }
+
+    def _on_up(self, stream: Subscription, parts: Parts) -> None:
+        self._up.add(stream)
+        symbol = stream.symbol
+        if stream.kind is StreamKind.TRADES:
+            flow = self._feeds.trades.flow(symbol)
+            if Place(TRADES, symbol) in self.gaps:
+                self.refill.want(symbol)
+            elif flow.last == NOWHERE:
+                flow.last = Mark(None, self._clock.now_ms() - _BEFORE_MS)
+        elif stream.kind is StreamKind.BOOK:
+            self._feeds.books.subscribed(symbol)
+        elif stream.kind is StreamKind.LIQUIDATIONS:
+            first = Mark(None, self._clock.now_ms())
+            self.gaps.close(Place(LIQUIDATION, symbol), Closing("unrepairable", first))
+
+    def _last(self, stream: Subscription, parts: Parts) -> Mark:
+        if stream.kind is StreamKind.TRADES:
+            return self._feeds.trades.flow(stream.symbol).last
+        pulse = parts.pulses.get(stream.kind)
+        return Mark(None, pulse.event_time or None) if pulse else NOWHERE
+
+    # --- what the feeds tell
+
+    def _on_jump(self, symbol: str, before: Mark) -> None:
+        """Numbers are missing between two trades of the stream."""
+        self.coverage.broke(TRADES, symbol, "sequence")
+        self.gaps.open(Place(TRADES, symbol), "sequence", before)
+        self.refill.want(symbol)
+
+    def _on_book_broken(self, symbol: str, reason: str, book: OrderBook) -> None:
+        self.coverage.broke(ORDERBOOK, symbol, reason)
+        number = None if book.update_id is None else str(book.update_id)
+        self.gaps.open(Place(ORDERBOOK, symbol), reason, Mark(number, book.timestamp))
+
+    def _on_book_live(self, symbol: str, book: OrderBook) -> None:
+        """What a book was in between nobody can tell: its gap ends without a repair."""
+        number = None if book.update_id is None else str(book.update_id)
+        first = Mark(number, book.timestamp)
+        self.gaps.close(Place(ORDERBOOK, symbol), Closing("unrepairable", first))
+
+    def _on_missing_candles(self, symbol: str, timeframe: str, first: int, last: int) -> None:
+        place = Place(CANDLE, symbol, timeframe)
+        self.coverage.broke(CANDLE, symbol, f"candles missing: {timeframe}")
+        self.gaps.open(place, "the venue does not give them", Mark(str(first), first))
+        self.gaps.close(place, Closing("unrepairable", Mark(str(last), last)))
+
+    # --- what is done by itself
+
+    async def _look(self) -> None:
+        self.watchdog.look(self._parts.values())
+
+    async def _tell(self) -> None:
+        self.coverage.tell(self._kinds, len(self._parts), self.revision())
+
+    def _broken_now(self, kind: Kind) -> dict[str, str]:
+        """The symbols of a kind that are not up, or have an open gap, and why."""
+        stream_kind = next(s for s, k in KIND_OF.items() if k is kind)
+        up = {stream.symbol for stream in self._up if stream.kind is stream_kind}
+        down = {symbol: "not subscribed" for symbol in self._parts if symbol not in up}
+        if kind is ORDERBOOK:
+            down |= {s: "no valid book" for s, parts in self._parts.items() if parts.book is None}
+        return down | self.gaps.reasons(kind)
+
+    def _ask(self, work: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.create_task(work)
+        self._asking.add(task)
+        task.add_done_callback(self._asking.discard)
+
+    async def _look_for_trades(self, symbol: str) -> None:
+        before = self._feeds.trades.flow(symbol).last
+        try:
+            count = await self.refill.look(symbol)
+        except ExchangeError as error:
+            self._log.debug("No look at the trades of %s: %s", symbol, error)
+            return
+        age_s = (self._clock.now_ms() - (before.time or 0)) / 1000
+        self.watchdog.found_trades(symbol, count, age_s)
+
+    async def _bridge(self, stream: Subscription) -> None:
+        """REST in place of a stream that says nothing."""
+        try:
+            if stream.kind is StreamKind.TRADES:
+                await self.refill.look(stream.symbol)
+            elif stream.kind is StreamKind.BOOK:
+                await self._feeds.books.bridge(stream.symbol)
+        except ExchangeError as error:
+            self._log.debug("No bridge for %s: %s", stream, error)
+
+    # --- what the next run is told
+
+    def _marks(self) -> Marks:
+        """Per kind and symbol the last thing; where a gap is open, the last thing before it."""
+        feeds = self._feeds
+        return {
+            "trades": dict(self._marks_of(TRADES, self._trade_mark)),
+            "orderbook": dict(self._marks_of(ORDERBOOK, self._book_mark)),
+            "ticker": dict(self._marks_of(TICKER, self._quote_mark)),
+            "ohlcv": feeds.candles.last_closed(),
+            "funding": dict(feeds.settlements.published),
+        }
+
+    def _marks_of(
+        self, kind: Kind, mark_of: Callable[[Parts], Mark]
+    ) -> Iterable[tuple[str, list[object]]]:
+        for symbol, parts in self._parts.items():
+            mark = self.gaps.last(Place(kind, symbol)) or mark_of(parts)
+            if mark != NOWHERE:
+                yield symbol, list(mark)
+
+    def _trade_mark(self, parts: Parts) -> Mark:
+        return self._feeds.trades.flow(parts.symbol).last
+
+    @staticmethod
+    def _book_mark(parts: Parts) -> Mark:
+        book = parts.book
+        if book is None or book.update_id is None:
+            return NOWHERE
+        return Mark(str(book.update_id), book.timestamp)
+
+    @staticmethod
+    def _quote_mark(parts: Parts) -> Mark:
+        pulse = parts.pulses.get(StreamKind.QUOTE)
+        return Mark(None, pulse.event_time or None) if pulse else NOWHERE
+
+    def _resume(self, symbol: str) -> None:
+        """What a run before this one left off, is open until it is repaired."""
+        former = self.watermarks.former
+        for name, kind in (("trades", TRADES), ("orderbook", ORDERBOOK), ("ticker", TICKER)):
+            mark = _parsed(former.get(name, {}).pop(symbol, None))
+            if mark is None:
+                continue
+            if kind is TRADES:
+                self._feeds.trades.resume(symbol, mark)
+            self.coverage.broke(kind, symbol, "restart")
+            self.gaps.open(Place(kind, symbol), "restart", mark)
+        starts = former.get("ohlcv", {}).pop(symbol, None)
+        for timeframe, start in starts.items() if isinstance(starts, dict) else ():
+            if isinstance(start, int):
+                self._feeds.candles.resume(symbol, timeframe, start)
+        settled = former.get("funding", {}).pop(symbol, None)
+        if isinstance(settled, int):
+            self._feeds.settlements.resume(symbol, settled)
+
+
+def _parsed(content: object) -> Mark | None:
+    match content:
+        case [str() | None as key, int() | None as time] if (key, time) != (None, None):
+            return Mark(key, time)
+    return None

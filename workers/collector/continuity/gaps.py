@@ -1,0 +1,133 @@
+"""The gaps of a worker: at most one a stream, told when it opens and when it closes."""
+
+import hashlib
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import orjson
+
+from shared.completeness import Gap, GapState
+from shared.fact import Fact
+from shared.kinds import GAP, Kind
+from workers.collector.publishing import Publishing
+
+
+class Mark(NamedTuple):
+    """A point of a stream: the key of what stands there, and its venue time in ms."""
+
+    key: str | None
+    time: int | None
+
+
+NOWHERE = Mark(None, None)
+
+
+class Place(NamedTuple):
+    """The stream of a gap."""
+
+    kind: Kind
+    symbol: str
+    timeframe: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Closing:
+    """How a gap ended; see `shared.completeness.Gap`."""
+
+    state: GapState
+    first: Mark = NOWHERE
+    missing: int | None = None
+    recovered: int = 0
+    absent: int = 0
+
+
+class Gaps:
+    """Opens, tells and closes them.
+
+    The id of a gap comes from where it begins, so that a run which finds the same hole after the
+    one before was killed goes on with the same gap.
+    """
+
+    def __init__(self, publishing: Publishing, worker: str, epoch: str) -> None:
+        self.opened = 0
+        self.unrepairable = 0
+        self._publishing = publishing
+        self._worker, self._epoch = worker, epoch
+        self._open: dict[Place, Gap] = {}
+
+    def __len__(self) -> int:
+        return len(self._open)
+
+    def __contains__(self, place: Place) -> bool:
+        return place in self._open
+
+    def last(self, place: Place) -> Mark | None:
+        """Where the open gap of a stream begins; None where none is open."""
+        gap = self._open.get(place)
+        return None if gap is None else Mark(gap.last_key, gap.last_time)
+
+    def reasons(self, kind: Kind) -> dict[str, str]:
+        """Why, by symbol, of the open gaps of a kind."""
+        return {
+            place.symbol: gap.reason
+            for place, gap in self._open.items()
+            if place.kind.name == kind.name
+        }
+
+    def open(self, place: Place, reason: str, last: Mark) -> None:
+        """A gap that is open already goes on: it begins earlier."""
+        if place in self._open:
+            return
+        now = self._publishing.clock.now_ms()
+        gap = Gap(
+            id=self._id(place, last),
+            rev=1,
+            exchange=self._publishing.exchange,
+            symbol=place.symbol,
+            kind=place.kind.name,
+            timeframe=place.timeframe or None,
+            state="open",
+            reason=reason,
+            opened_at=now,
+            last_key=last.key,
+            last_time=last.time,
+            worker=self._worker,
+            epoch=self._epoch,
+        )
+        self.opened += 1
+        self._open[place] = gap
+        self._tell(gap)
+
+    def close(self, place: Place, closing: Closing) -> None:
+        gap = self._open.pop(place, None)
+        if gap is None:
+            return
+        self.unrepairable += closing.state == "unrepairable"
+        ended = {
+            "rev": gap.rev + 1,
+            "state": closing.state,
+            "closed_at": self._publishing.clock.now_ms(),
+            "first_key": closing.first.key,
+            "first_time": closing.first.time,
+            "missing": closing.missing,
+            "recovered": closing.recovered,
+            "absent": closing.absent,
+        }
+        self._tell(gap.model_copy(update=ended))
+
+    def forget(self, symbol: str) -> None:
+        """The symbol is not collected any more: what is open stays unrepaired."""
+        for place in [place for place in self._open if place.symbol == symbol]:
+            self.close(place, Closing("unrepairable"))
+
+    def _tell(self, gap: Gap) -> None:
+        body = orjson.dumps(gap.__dict__)
+        now = gap.closed_at or gap.opened_at
+        self._publishing.put(Fact(GAP, gap.symbol, body, now, f"{gap.id}:{gap.rev}"))
+
+    def _id(self, place: Place, last: Mark) -> str:
+        kind, symbol, timeframe = place
+        # What has no key and no time before it begins with this run.
+        begin = last if last != NOWHERE else self._epoch
+        named = (self._publishing.exchange, self._worker, kind.name, symbol, timeframe, begin)
+        return hashlib.blake2b(repr(named).encode(), digest_size=12).hexdigest()

@@ -1,0 +1,172 @@
+"""Streams that fall silent, or repeat themselves, without an error.
+
+Silence alone is no fault: markets are quiet at times. A stream is at fault when the market moved
+and it did not say so, which the bulk REST cycle and the symbol's other streams tell. Then it is
+subscribed anew, and if that does not help its connection is dialled anew; meanwhile REST stands in.
+"""
+
+import logging
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+
+from shared.clock import Clock
+from workers.collector.catalogue.row import StreamKind, Subscription
+from workers.collector.continuity.pulse import Pulse
+from workers.collector.parts import Parts
+
+LOOK_S = 0.5
+#: A stream is looked at once it is silent for so long, and for five times its usual pause.
+_SUSPECT_S = 4.0
+_USUAL_TIMES = 5.0
+#: What REST or a sibling said has to be this much younger than the stream's last word: answers may
+#: come from a cache, and streams of one symbol do not push in the same moment.
+_MARGIN_S = 1.0
+#: A stream that answers neither its subscription nor with data.
+_UNANSWERED_S = 15.0
+_AGAIN_S = 5.0
+_AGAIN_CAP_S = 300.0
+_BRIDGE_S = 5.0
+#: On a quiet market the newest trades are asked for now and then, ever more rarely.
+_FIRST_LOOK_S, _LOOK_CAP_S = 6.0, 600.0
+#: Of all symbols together, so that a thousand quiet ones do not eat the budget.
+_LOOKS_EVERY_S = 2.0
+
+WATCHED = (StreamKind.QUOTE, StreamKind.TRADES, StreamKind.BOOK)
+
+
+@dataclass(slots=True)
+class _Watch:
+    """Of one stream."""
+
+    alarmed_at: float | None = None
+    action_at: float = 0.0  # when the next step of the ladder is due
+    pause_s: float = _AGAIN_S
+    bridge_at: float = 0.0
+    hurried: bool = False  # REST was asked for in this silence
+    look_at: float = 0.0
+    look_pause_s: float = _FIRST_LOOK_S
+
+
+class Watchdog:
+    """Looks at every stream twice a second."""
+
+    def __init__(self, clock: Clock, log: logging.Logger) -> None:
+        self.alarms = 0
+        self.on_alarm: Callable[[Subscription, str], None] = lambda _stream, _reason: None
+        self.resubscribe: Callable[[Subscription, str], None] = lambda _stream, _reason: None
+        self.redial: Callable[[Subscription], None] = lambda _stream: None
+        self.bridge: Callable[[Subscription], None] = lambda _stream: None
+        self.hurry_rest: Callable[[], None] = lambda: None
+        self.look_for_trades: Callable[[str], None] = lambda _symbol: None
+        self._clock, self._log = clock, log
+        self._watches: dict[Subscription, _Watch] = {}
+        self._next_look = 0.0
+
+    def look(self, symbols: Iterable[Parts]) -> None:
+        """One round."""
+        now = self._clock.monotonic()
+        for parts in symbols:
+            for kind in WATCHED:
+                pulse = parts.pulses.get(kind)
+                if pulse is not None:
+                    self._check(Subscription(kind, parts.symbol), parts, pulse, now)
+
+    def set_symbols(self, symbols: Iterable[str]) -> None:
+        kept = set(symbols)
+        self._watches = {s: watch for s, watch in self._watches.items() if s.symbol in kept}
+
+    def found_trades(self, symbol: str, count: int, oldest_age_s: float) -> None:
+        """REST had trades that the stream did not bring, the oldest so long ago."""
+        stream = Subscription(StreamKind.TRADES, symbol)
+        watch = self._watches.get(stream)
+        if watch is not None and count and oldest_age_s > _MARGIN_S and watch.alarmed_at is None:
+            self._alarm(stream, watch, "silent")
+
+    def _check(self, stream: Subscription, parts: Parts, pulse: Pulse, now: float) -> None:
+        watch = self._watches.setdefault(stream, _Watch())
+        since = pulse.progress_at
+        if watch.alarmed_at is not None:
+            if since > watch.alarmed_at:
+                self._log.info("Stream %s speaks again", stream)
+                self._watches[stream] = _Watch()
+            else:
+                self._pursue(stream, watch, now)
+            return
+        silent_s = now - since
+        if silent_s < max(_SUSPECT_S, _USUAL_TIMES * pulse.usual_s()):
+            if watch.hurried:
+                self._watches[stream] = _Watch()
+            return
+        if moved(stream.kind, parts, since):
+            self._alarm(stream, watch, "stuck" if pulse.stuck > 2 else "silent")
+        elif not pulse.count and stream.kind in parts.waiting and silent_s > _UNANSWERED_S:
+            self._alarm(stream, watch, "no answer")
+        else:
+            self._inquire(stream, watch, pulse, now)
+
+    def _inquire(self, stream: Subscription, watch: _Watch, pulse: Pulse, now: float) -> None:
+        """Nothing tells against the stream so far: ask, seldom."""
+        if not watch.hurried and pulse.count:
+            watch.hurried = True
+            watch.look_at = now + _FIRST_LOOK_S
+            self.hurry_rest()
+        if stream.kind is not StreamKind.TRADES or not watch.hurried:
+            return
+        if now >= max(watch.look_at, self._next_look):
+            self._next_look = now + _LOOKS_EVERY_S
+            watch.look_pause_s = min(_LOOK_CAP_S, 2 * watch.look_pause_s)
+            watch.look_at = now + watch.look_pause_s
+            self.look_for_trades(stream.symbol)
+
+    def _alarm(self, stream: Subscription, watch: _Watch, reason: str) -> None:
+        now = self._clock.monotonic()
+        self.alarms += 1
+        watch.alarmed_at = now
+        watch.action_at = now + _AGAIN_S
+        watch.bridge_at = now
+        self._log.warning("Stream %s is %s though the market moves", stream, reason)
+        self.on_alarm(stream, reason)
+        self.resubscribe(stream, reason)
+
+    def _pursue(self, stream: Subscription, watch: _Watch, now: float) -> None:
+        """The alarm goes on: let REST stand in, and dial anew, ever more rarely."""
+        if now >= watch.bridge_at:
+            watch.bridge_at = now + _BRIDGE_S
+            self.bridge(stream)
+        if now >= watch.action_at:
+            watch.pause_s = min(_AGAIN_CAP_S, 2 * watch.pause_s)
+            watch.action_at = now + watch.pause_s
+            self._log.debug("Stream %s stays silent: dialling anew", stream)
+            self.redial(stream)
+
+
+def moved(kind: StreamKind, parts: Parts, since: float) -> bool:
+    """Whether something else shows that a stream which has been silent `since` missed something."""
+    if kind is StreamKind.QUOTE:
+        known = parts.stream_quote
+        return _rest_differs(parts, since, known) or _book_differs(parts, since, known)
+    if kind is StreamKind.BOOK:
+        best = (parts.book.bids.best, parts.book.asks.best) if parts.book else None
+        return _rest_differs(parts, since, best) or _quote_differs(parts, since, best)
+    rest = parts.rest_last
+    known_last = parts.stream_last
+    return rest is not None and rest.at > since + _MARGIN_S and rest.value != known_last
+
+
+def _rest_differs(parts: Parts, since: float, known: object) -> bool:
+    rest = parts.rest_quote
+    return rest is not None and rest.at > since + _MARGIN_S and rest.value != known
+
+
+def _book_differs(parts: Parts, since: float, known: object) -> bool:
+    book, pulse = parts.book, parts.pulses.get(StreamKind.BOOK)
+    if book is None or pulse is None or pulse.progress_at <= since + _MARGIN_S:
+        return False
+    return (book.bids.best, book.asks.best) != known
+
+
+def _quote_differs(parts: Parts, since: float, known: object) -> bool:
+    pulse = parts.pulses.get(StreamKind.QUOTE)
+    if pulse is None or pulse.progress_at <= since + _MARGIN_S:
+        return False
+    return parts.stream_quote != known

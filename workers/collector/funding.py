@@ -1,0 +1,54 @@
+"""Funding rates as they look before they are settled: on change, or every half minute."""
+
+import orjson
+from pydantic import ValidationError
+
+from shared.config import MaxAge
+from shared.fact import Fact
+from shared.kinds import PREDICTED_FUNDING
+from shared.messages import PredictedFunding
+from workers.collector.events import RestUpdate
+from workers.collector.overview import fresh
+from workers.collector.parts import Parts
+from workers.collector.publishing import Publishing
+from workers.collector.recency import Recency
+
+
+class PredictedFundings:
+    """Listens to updates that state a funding rate."""
+
+    def __init__(self, publishing: Publishing, max_age: MaxAge) -> None:
+        self._publishing = publishing
+        self._max_age = max_age
+        self._recency = Recency(publishing.clock)
+
+    def heard(self, parts: Parts, update: RestUpdate) -> None:
+        if update.funding_rate is None:
+            return
+        received_at = self._publishing.clock.now_ms()
+        try:
+            message = self._message(parts, update, received_at)
+        except ValidationError as error:
+            self._publishing.reject(PREDICTED_FUNDING, parts.symbol, error, update)
+            return
+        value = message.rate, message.next_funding_time, message.interval_hours
+        if self._recency.due(parts.symbol, value):
+            body = orjson.dumps(message.__dict__)
+            self._publishing.put(Fact(PREDICTED_FUNDING, parts.symbol, body, received_at))
+
+    def _message(self, parts: Parts, update: RestUpdate, received_at: int) -> PredictedFunding:
+        now = self._publishing.clock.monotonic()
+        next_time, interval = parts.next_funding_time, parts.funding_interval_h
+        return PredictedFunding(
+            exchange=self._publishing.exchange,
+            symbol=parts.symbol,
+            rate=update.funding_rate,
+            next_funding_time=next_time.value
+            if next_time and next_time.value > received_at
+            else None,
+            interval_hours=interval.value if interval else None,
+            mark_price=fresh(parts.mark_price, now, self._max_age.mark_price_s),
+            index_price=fresh(parts.index_price, now, self._max_age.mark_price_s),
+            timestamp=update.timestamp,
+            received_at=received_at,
+        )

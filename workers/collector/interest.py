@@ -1,0 +1,41 @@
+"""Open interest into messages: on change, or every half minute."""
+
+import orjson
+from pydantic import ValidationError
+
+from shared.fact import Fact
+from shared.kinds import OPEN_INTEREST
+from shared.messages import OpenInterest
+from workers.collector.assembly import base_units
+from workers.collector.events import RestUpdate
+from workers.collector.parts import Parts
+from workers.collector.publishing import Publishing
+from workers.collector.recency import Recency
+
+
+class OpenInterests:
+    """Listens to updates that state an open interest."""
+
+    def __init__(self, publishing: Publishing) -> None:
+        self._publishing = publishing
+        self._recency = Recency(publishing.clock)
+
+    def heard(self, parts: Parts, update: RestUpdate) -> None:
+        if update.open_interest is None:
+            return
+        received_at = self._publishing.clock.now_ms()
+        try:
+            message = OpenInterest(
+                exchange=self._publishing.exchange,
+                symbol=parts.symbol,
+                amount=base_units(update.open_interest, parts.contract_size),
+                value=update.open_interest_value,
+                timestamp=update.timestamp,
+                received_at=received_at,
+            )
+        except ValidationError as error:
+            self._publishing.reject(OPEN_INTEREST, parts.symbol, error, update)
+            return
+        if self._recency.due(parts.symbol, message.amount):
+            body = orjson.dumps(message.__dict__)
+            self._publishing.put(Fact(OPEN_INTEREST, parts.symbol, body, received_at))

@@ -1,0 +1,74 @@
+"""What is known of a symbol beyond its best prices: from bodies and from slow parts of frames."""
+
+from collections.abc import Callable, Mapping, Sequence
+
+from pydantic import ValidationError
+
+from shared.config import MaxAge
+from shared.kinds import TICKER
+from shared.messages import Overview
+from shared.service import every
+from workers.collector.events import RestUpdate, Summary
+from workers.collector.parts import Part, Parts, encoded_overview
+from workers.collector.publishing import Publishing
+
+#: How often the prices that nobody renewed are looked for.
+_LOOK_S = 10.0
+
+Listener = Callable[[Parts, RestUpdate], None]
+"""Hears what was said of a symbol, once its parts have taken it."""
+
+
+class Overviews:
+    """Gives each update to its symbol, keeps the end of its tickers, and tells who listens."""
+
+    def __init__(
+        self, publishing: Publishing, max_age: MaxAge, listeners: Sequence[Listener]
+    ) -> None:
+        self._publishing = publishing
+        self._clock = publishing.clock
+        self._max_age = max_age
+        self._listeners = listeners
+
+    def take(self, event: Summary, parts: Parts, received_at: int) -> None:
+        """A frame's."""
+        update = RestUpdate(symbol=parts.symbol, **event.said)
+        self.apply(parts, update, self._clock.monotonic(), "stream")
+
+    def apply(self, parts: Parts, update: RestUpdate, at: float, source: str = "rest") -> None:
+        """What was asked for, or received, at `at` (monotonic seconds)."""
+        parts.apply(update, at, source)
+        self._refresh(parts)
+        for listener in self._listeners:
+            listener(parts, update)
+
+    async def run(self, collected: Callable[[], Mapping[str, Parts]]) -> None:
+        """Let go of mark and index prices that have become too old."""
+
+        async def look() -> None:
+            for parts in collected().values():
+                self._refresh(parts)
+
+        await every(_LOOK_S, look, self._clock)
+
+    def _refresh(self, parts: Parts) -> None:
+        now, day = self._clock.monotonic(), parts.day
+        values = day.value._asdict() if day else {}
+        stats_at = self._clock.now_ms() - round(1000 * (now - day.at)) if day else None
+        limit_s = self._max_age.mark_price_s
+        try:
+            overview = Overview(
+                **values,
+                mark_price=fresh(parts.mark_price, now, limit_s),
+                index_price=fresh(parts.index_price, now, limit_s),
+                stats_at=stats_at,
+            )
+        except ValidationError as error:
+            self._publishing.reject(TICKER, parts.symbol, error, values)
+            return
+        parts.overview = encoded_overview(overview)
+
+
+def fresh(part: Part[float] | None, now: float, max_age_s: float) -> float | None:
+    """The value of a part that is not too old."""
+    return part.value if part is not None and now - part.at <= max_age_s else None
