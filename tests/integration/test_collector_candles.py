@@ -38,7 +38,7 @@ async def test_closed_candles_are_the_venues_own_and_corrections_follow(
         await asyncio.gather(*(_subscribed(simulator, venue) for venue in VENUES))
         await asyncio.gather(*(_corrected(venue, fleet) for venue, fleet in fleets.items()))
         for venue, fleet in fleets.items():
-            await _check_bodies(venue, fleet)
+            await _check_bodies(venue, fleet, simulator)
         await asyncio.gather(*(_left(simulator, venue, fleet) for venue, fleet in fleets.items()))
         for venue, fleet in fleets.items():
             assert fleet.collector.quarantine.total == 0, venue
@@ -80,8 +80,8 @@ async def _corrected(venue: str, fleet: Fleet) -> None:
     await eventually(corrected, TURN_S, f"{venue}: a correction")
 
 
-async def _check_bodies(venue: str, fleet: Fleet) -> None:
-    """Revision 0 is what the venue's stream said, the last one what its REST says."""
+async def _check_bodies(venue: str, fleet: Fleet, simulator: Simulator) -> None:
+    """Revision 0 is all that was traded, the last one what the venue's REST says."""
     bodies = _candles(fleet, venue)
     for timeframe in TIMEFRAMES:
         of_one = _candles(fleet, venue, timeframe)
@@ -96,11 +96,17 @@ async def _check_bodies(venue: str, fleet: Fleet) -> None:
     assert (second["rev"], second["source"]) == (1, "backfill")
     assert first["volume"] < second["volume"]
     client = fleet.collector.client
-    _, rows = await client.fetch_candles(BTC, "1m", start, 1)
+    trades = await simulator.trades(venue, client.markets[BTC].id)
+    traded = sum(float(trade["size"]) for trade in trades if start <= trade["t"] < first["end"])
+    assert abs(traded - first["volume"]) < 1e-6, venue
+    _, rows = await client.fetch_candles(BTC, "1m", start, 10)
+    row = next(row for row in rows if row.start == start)
     size = client.markets[BTC].contract_size if fleet.collector.row.candles.contracts else 1
-    assert (rows[0].start, rows[0].open, rows[0].close) == (start, second["open"], second["close"])
-    assert (rows[0].high, rows[0].low) == (second["high"], second["low"])
-    assert abs(rows[0].volume * size - second["volume"]) < 1e-9 * second["volume"]
+    assert (row.open, row.high, row.low, row.close) == tuple(
+        second[price] for price in ("open", "high", "low", "close")
+    )
+    assert abs(row.volume * size - second["volume"]) < 1e-9 * second["volume"]
+    assert row.quote_volume == second["quote_volume"]
     price = second["close"]
     if second["quote_volume"] is not None:
         assert 0.98 * price < second["quote_volume"] / second["volume"] < 1.02 * price

@@ -286,7 +286,10 @@ async def test_what_passes_while_a_symbol_is_not_collected_is_not_missing(world:
     assert world.asked == []
     world.candles.set_symbols([world.parts])
     world.frame(0, 11, closed=True)
+    world.frame(0, 9, closed=False)
+    await world.until(5.1)
     world.frame(5, 13, closed=True)
+    assert world.opened() == []
     assert world.closed() == [(0, 0, 11), (5, 0, 13)]
     assert world.missing == []
 
@@ -303,6 +306,13 @@ async def test_an_open_candle_goes_out_once_a_second_with_its_newest_frame(world
     assert world.facts[-1].kind is OPEN_CANDLE
     counts = world.ledger[OPEN_CANDLE.label]
     assert (counts.received, counts.conflated) == (11, 9)
+
+
+async def test_a_busy_candle_goes_out_no_faster(world: World) -> None:
+    for quarter in range(20):
+        world.frame(0, 10 + quarter, closed=False)
+        await world.until((quarter + 1) / 4 / 60, step_s=0.25)
+    assert 4 <= len(world.opened()) <= 5
 
 
 async def test_every_frame_of_an_open_candle_is_counted(world: World) -> None:

@@ -175,6 +175,7 @@ class Tops(ViewTopic):
 
 
 class BestLevel(Tops):
+    kind = "quote"
     triggers = (Trigger.TOUCH,)
 
 

@@ -64,12 +64,18 @@ class Watchdog:
 
     def look(self, symbols: Iterable[Parts]) -> None:
         """One round."""
-        now = self._clock.monotonic()
+        now, found, streams = self._clock.monotonic(), dict[Subscription, str](), 0
         for parts in symbols:
             for kind in WATCHED:
                 pulse = parts.pulses.get(kind)
-                if pulse is not None:
-                    self._check(Subscription(kind, parts.symbol), parts, pulse, now)
+                if pulse is None:
+                    continue
+                streams += 1
+                stream = Subscription(kind, parts.symbol)
+                reason = self._check(stream, parts, pulse, now)
+                if reason is not None:
+                    found[stream] = reason
+        self._alarm_all(found, of_all=streams)
 
     def set_symbols(self, symbols: Iterable[str]) -> None:
         kept = set(symbols)
@@ -80,9 +86,10 @@ class Watchdog:
         stream = Subscription(StreamKind.TRADES, symbol)
         watch = self._watches.get(stream)
         if watch is not None and count and oldest_age_s > _MARGIN_S and watch.alarmed_at is None:
-            self._alarm(stream, watch, "silent")
+            self._alarm(stream, "silent")
 
-    def _check(self, stream: Subscription, parts: Parts, pulse: Pulse, now: float) -> None:
+    def _check(self, stream: Subscription, parts: Parts, pulse: Pulse, now: float) -> str | None:
+        """What is wrong with a stream that was sound so far."""
         watch = self._watches.setdefault(stream, _Watch())
         since = pulse.progress_at
         if watch.alarmed_at is not None:
@@ -91,18 +98,18 @@ class Watchdog:
                 self._watches[stream] = _Watch()
             else:
                 self._pursue(stream, watch, now)
-            return
+            return None
         silent_s = now - since
         if silent_s < max(_SUSPECT_S, _USUAL_TIMES * pulse.usual_s()):
             if watch.hurried:
                 self._watches[stream] = _Watch()
-            return
+            return None
         if moved(stream.kind, parts, since):
-            self._alarm(stream, watch, "stuck" if pulse.stuck > 2 else "silent")
-        elif not pulse.count and stream.kind in parts.waiting and silent_s > _UNANSWERED_S:
-            self._alarm(stream, watch, "no answer")
-        else:
-            self._inquire(stream, watch, pulse, now)
+            return "stuck" if pulse.stuck > 2 else "silent"
+        if not pulse.count and stream.kind in parts.waiting and silent_s > _UNANSWERED_S:
+            return "no answer"
+        self._inquire(stream, watch, pulse, now)
+        return None
 
     def _inquire(self, stream: Subscription, watch: _Watch, pulse: Pulse, now: float) -> None:
         """Nothing tells against the stream so far: ask, seldom."""
@@ -118,14 +125,27 @@ class Watchdog:
             watch.look_at = now + watch.look_pause_s
             self.look_for_trades(stream.symbol)
 
-    def _alarm(self, stream: Subscription, watch: _Watch, reason: str) -> None:
-        now = self._clock.monotonic()
+    def _alarm_all(self, found: dict[Subscription, str], of_all: int) -> None:
+        """Many at once are the trouble of a connection, which then answers nothing either."""
+        many = len(found) > 2 and 2 * len(found) >= of_all
+        if many:
+            self._log.warning(
+                "%d of %d streams are silent though the market moves", len(found), of_all
+            )
+        for stream, reason in found.items():
+            self._alarm(stream, reason, redial=many)
+
+    def _alarm(self, stream: Subscription, reason: str, *, redial: bool = False) -> None:
+        watch, now = self._watches[stream], self._clock.monotonic()
         self.alarms += 1
         watch.alarmed_at = now
         watch.action_at = now + _AGAIN_S
         watch.bridge_at = now
-        self._log.warning("Stream %s is %s though the market moves", stream, reason)
         self.on_alarm(stream, reason)
+        if redial:
+            self.redial(stream)
+            return
+        self._log.warning("Stream %s is %s though the market moves", stream, reason)
         self.resubscribe(stream, reason)
 
     def _pursue(self, stream: Subscription, watch: _Watch, now: float) -> None:

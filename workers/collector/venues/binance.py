@@ -17,11 +17,11 @@ from workers.collector.events import (
 )
 from workers.collector.hot import HotFrames
 
-_STREAMS = {
-    "bookTicker": StreamKind.QUOTE,
-    "aggTrade": StreamKind.TRADES,
-    "depth": StreamKind.BOOK,
-    "forceOrder": StreamKind.LIQUIDATIONS,
+_SUBSCRIPTIONS = {
+    "bidask:bookTicker@": StreamKind.QUOTE,
+    "trade::": StreamKind.TRADES,
+    "orderbook::": StreamKind.BOOK,
+    "ohlcv::": StreamKind.CANDLES,
 }
 
 
@@ -37,9 +37,9 @@ class Binance(HotFrames, ccxt.pro.binanceusdm):
         return None if read is None else (read(data),)
 
     def carries(self, connection: Any, kind: StreamKind, market: Any) -> bool:
-        names = {name for name, known in _STREAMS.items() if known is kind}
-        begins = tuple(f"{market.id.lower()}@{name}" for name in names)
-        return any(str(key).startswith(begins) for key in connection.subscriptions)
+        """ccxt spreads subscriptions over connections here, by what they are about."""
+        streams = (self._stream_of(name) for name in connection.subscriptions)
+        return any(s is not None and s[:2] == (market.id, kind) for s in streams)
 
     async def fetch_older_trades(self, symbol: str, oldest: Print, limit: int) -> Any:
         first = max(0, int(oldest.id) - limit)
@@ -49,15 +49,23 @@ class Binance(HotFrames, ccxt.pro.binanceusdm):
         """`{"result": null, "id": 7}`: what was asked for under that number."""
         if type(frame) is not dict or "result" not in frame or frame.get("error"):
             return
+        number = str(frame.get("id"))
         for name, subscription in client.subscriptions.items():
-            if type(subscription) is dict and subscription.get("id") == frame.get("id"):
-                market_id, _, stream = name.partition("@")
-                kind = _STREAMS.get(stream.partition("@")[0])
-                if kind is not None:
-                    yield Acknowledged(market_id.upper(), kind)
-                elif name.startswith("ohlcv::"):
-                    _, symbol, timeframe = name.split("::")
-                    yield Acknowledged(self.market_id(symbol), StreamKind.CANDLES, timeframe)
+            if type(subscription) is dict and str(subscription.get("id")) == number:
+                stream = self._stream_of(name)
+                if stream is not None:
+                    yield stream
+
+    def _stream_of(self, name: str) -> Acknowledged | None:
+        """What ccxt calls a subscription: `trade::BTC/USDT:USDT`, `btcusdt@forceOrder`, …"""
+        for begin, kind in _SUBSCRIPTIONS.items():
+            if name.startswith(begin):
+                symbol, _, timeframe = name.removeprefix(begin).partition("::")
+                return Acknowledged(self.market_id(symbol), kind, timeframe)
+        market_id, _, stream = name.partition("@")
+        if stream == "forceOrder":
+            return Acknowledged(market_id.upper(), StreamKind.LIQUIDATIONS)
+        return None
 
     def parse_ohlcv(self, ohlcv: Any, market: Any = None) -> list[Any]:
         """With the quote volume behind; ccxt leaves it out."""
