@@ -6,11 +6,11 @@ CryptoCollectorException
 │   ├── NetworkError              retry with back-off
 │   ├── RateLimitedError          wait until `retry_after_s` has passed
 │   ├── SymbolNotListedError      skip the symbol on this venue
-│   └── BookDesyncError           resync that book
+│   ├── BookDesyncError           resync that book
+│   └── CircuitBreakerOpenError   wait: the breaker of the venue is open
 ├── BrokerError                   retry: RabbitMQ is away or refuses
 ├── DataProcessingError           reject: quarantine the message, go on
 ├── CommandError                  reject: answered to the client, nothing changed
-├── CircuitBreakerOpenError       wait: the breaker of a venue is open
 └── RetryExhaustedError           give up this cycle, the next one starts afresh
 """
 
@@ -47,6 +47,10 @@ class BookDesyncError(ExchangeError):
     """Raised when an order book can not be trusted any more: sequence gap, wrong checksum."""
 
 
+class CircuitBreakerOpenError(ExchangeError):
+    """Raised when a call is not made because its circuit breaker is open."""
+
+
 class BrokerError(CryptoCollectorException):
     """Raised when RabbitMQ can not be reached or refused an operation."""
 
@@ -61,10 +65,6 @@ class CommandError(CryptoCollectorException):
     def __init__(self, code: str, message: str) -> None:
         super().__init__(message)
         self.code = code
-
-
-class CircuitBreakerOpenError(CryptoCollectorException):
-    """Raised when a call is not made because its circuit breaker is open."""
 
 
 class RetryExhaustedError(CryptoCollectorException):

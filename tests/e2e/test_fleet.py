@@ -17,9 +17,10 @@ import orjson
 import pytest
 from aio_pika.abc import AbstractIncomingMessage
 
+from cli.demo_layout import EXCHANGES as VENUES
 from cli.endpoints import Endpoints, read_endpoints
 from cli.supervisor import Supervisor
-from tests.venues import TRADE_ID_FIELDS, VENUES
+from tests.venues import TRADE_ID_FIELDS
 from tests.waiting import eventually
 
 pytestmark = [pytest.mark.e2e, pytest.mark.deadline(150)]

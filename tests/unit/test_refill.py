@@ -206,6 +206,25 @@ async def test_a_restart_goes_on_from_the_last_known_trade() -> None:
     assert len(set(desk.published()) - set(ids(venue.happened[8:]))) <= 1
 
 
+@pytest.mark.parametrize("dense", [True, False])
+async def test_a_trade_that_found_no_way_out_is_fetched_again(dense: bool) -> None:
+    desk = Desk(Venue(dense))
+    desk.live(6)
+    lost = desk.venue.happened[3]
+    desk.trades.unpublished(BTC, lost.id)
+    assert lost.timestamp is not None
+    desk.gaps.open(PLACE, "dropped: spool_full", Mark(None, lost.timestamp - 1))
+    ready = False
+    desk.refill.ready = lambda: ready
+    async with repairing(desk):
+        await asyncio.sleep(0.05)
+        assert desk.venue.asked == 0
+        ready = True
+        await eventually(lambda: not len(desk.gaps), 5)
+    assert desk.published()[6:] == [lost.id]
+    assert desk.told()[-1]["state"] == "repaired"
+
+
 def test_the_same_hole_has_the_same_gap_in_another_run() -> None:
     first, second = Recording(), Recording()
     for recording, epoch in ((first, "w/1"), (second, "w/2")):

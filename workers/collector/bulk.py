@@ -7,7 +7,7 @@ from functools import partial
 
 from shared.clock import Clock
 from shared.config import Collection
-from shared.errors import ExchangeError, RetryExhaustedError
+from shared.errors import CircuitBreakerOpenError, ExchangeError, RetryExhaustedError
 from shared.retry import retried
 from workers.collector.catalogue.row import BulkCall, Venue
 from workers.collector.client import Answer, VenueClient
@@ -87,8 +87,8 @@ class BulkCycle:
             asked_at, updates = await retried(
                 fetch, self._delays_s, self._clock, partial(self._failed, what)
             )
-        except RetryExhaustedError:
-            return  # told by `_failed`
+        except (RetryExhaustedError, CircuitBreakerOpenError):
+            return  # told by `_failed`; or once, when the breaker opened
         except ExchangeError as error:
             self._failed(what, error, 0)
             return

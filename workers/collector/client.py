@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 
 import ccxt
 
+from shared.breaker import Breaker
 from shared.budget import Budget, RequestClass
 from shared.clock import Clock
 from shared.config import VenueConfig, VenueKeys
@@ -55,6 +56,7 @@ class VenueClient:
         self._ccxt.budget = budget
         self._ccxt.budget_key = venue.name
         self._ccxt.clock = clock
+        self.breaker = self._ccxt.breaker = Breaker(clock)
 
     def send_frames_to(self, sink: FrameSink) -> None:
         self._ccxt.sink = sink

@@ -91,6 +91,7 @@ class Collector:
             clock,
         )
         self.client.send_frames_to(self.intake)
+        self.client.breaker.on_change = self._on_breaker
         self.streams = Streams(self.client, clock, self.log)
         self.books = BookKeeper(row.book, self.client, clock, self.log)
         self.timeframes = config.collection.timeframes
@@ -153,6 +154,12 @@ class Collector:
         self.intake.route(BookUpdate, self.books.take)
         self.intake.route(Candle, self.candles.take)
         self.intake.route(Acknowledged, self.continuity.on_acknowledged)
+
+    def _on_breaker(self, state: str) -> None:
+        if state == "closed":
+            self.log.info("REST of the venue answers again")
+        else:
+            self.log.warning("REST of the venue is left alone for a while: %s", state)
 
     def _overviews(self, publishing: Publishing, max_age: MaxAge) -> Overviews:
         """Whatever is said of a symbol beside its prices, and who hears of it."""
@@ -292,6 +299,7 @@ class Collector:
                 "set_aside": self.quarantine.total,
                 "unwanted": self.intake.unwanted,
                 "book_resyncs": self.books.resyncs,
+                "rest": self.client.breaker.state,
                 "rest_failures": self.bulk.failures,
                 "candles": self.candles.counts,
             },

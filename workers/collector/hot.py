@@ -6,6 +6,7 @@ most of what can go wrong with them. The futures of peeled subscriptions never r
 error.
 """
 
+import asyncio
 import time
 from collections.abc import Callable, Iterable, Sequence
 from contextvars import ContextVar
@@ -13,6 +14,9 @@ from email.utils import parsedate_to_datetime
 from functools import partial
 from typing import Any, Protocol
 
+import ccxt
+
+from shared.breaker import Breaker
 from shared.budget import Budget, RequestClass
 from shared.clock import Clock
 from workers.collector.catalogue.row import StreamKind
@@ -51,6 +55,7 @@ class HotFrames:
     budget: Budget
     budget_key: str
     clock: Clock
+    breaker: Breaker
 
     def peel(self, frame: Any) -> Sequence[Event] | None:
         """The events of a hot frame, or None for a frame that is ccxt's business."""
@@ -103,10 +108,31 @@ class HotFrames:
             self.sink.on_bad_frame(getattr(message, "data", message), error)
 
     async def throttle(self, cost: float | None = None) -> None:
-        """Called by ccxt before each request with its cost."""
+        """Called by ccxt before each request with its cost. Raises CircuitBreakerOpenError."""
+        self.breaker.check()
         if not PREPAID.get():
             await self.budget.acquire(self.budget_key, cost or 1.0, REQUEST_CLASS.get())
         GRANTED_AT.set(self.clock.monotonic())
+
+    async def fetch(self, *request: Any, **more: Any) -> Any:
+        """Called by ccxt for each request: how it ends decides about the next ones."""
+        self.breaker.admit()
+        try:
+            answer = await super().fetch(*request, **more)  # type: ignore[misc]
+        except (ccxt.RateLimitExceeded, ccxt.DDoSProtection):
+            self.breaker.succeeded()  # the venue is there; the budget heeds what it says
+            raise
+        except ccxt.NetworkError as error:
+            self.breaker.failed(maintenance=isinstance(error, ccxt.OnMaintenance))
+            raise
+        except asyncio.CancelledError:
+            self.breaker.failed()  # our own deadline
+            raise
+        except ccxt.BaseError:
+            self.breaker.succeeded()
+            raise
+        self.breaker.succeeded()
+        return answer
 
     def handle_errors(self, code: int, reason: str, url: str, method: str, *rest: Any) -> Any:
         """Called by ccxt with each answer: a 418 or 429 stops all requests to this venue."""

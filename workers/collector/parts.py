@@ -66,6 +66,8 @@ class Parts:
     stream_last: float | None = None
     rest_quote: Part[tuple[float, float]] | None = None
     rest_last: Part[float] | None = None
+    rest_moved_since: float = 0.0  # REST's best prices changed, after it was asked at that time
+    rest_traded_since: float = 0.0  # and so did its last price
     pulses: dict[StreamKind, Pulse] = field(default_factory=dict)
     waiting: set[StreamKind] = field(default_factory=lambda: set(StreamKind))
 
@@ -84,9 +86,13 @@ class Parts:
 
     def _note_rest(self, update: RestUpdate, quote: tuple[float, float] | None, at: float) -> None:
         if quote is not None:
-            self.rest_quote = Part(quote, at, "rest")
+            before, self.rest_quote = self.rest_quote, Part(quote, at, "rest")
+            if before is not None and before.value != quote:
+                self.rest_moved_since = before.at
         if update.last is not None:
-            self.rest_last = Part(update.last, at, "rest")
+            last, self.rest_last = self.rest_last, Part(update.last, at, "rest")
+            if last is not None and last.value != update.last:
+                self.rest_traded_since = last.at
 
     def _confirm_book(self, update: RestUpdate, at: float) -> None:
         """A book in which nothing happened is as good as new while its best prices are the

@@ -39,6 +39,10 @@ class SeenIds:
             self._previous, self._current = self._current, set()
         return True
 
+    def discard(self, trade_id: str) -> None:
+        self._current.discard(trade_id)
+        self._previous.discard(trade_id)
+
 
 @dataclass(slots=True)
 class Flow:
@@ -115,6 +119,14 @@ class Trades:
         flow.last = last
         if self._dense and last.key is not None and last.key.isdigit():
             flow.last_id = int(last.key)
+
+    def unpublished(self, symbol: str, trade_id: str) -> None:
+        """A trade that was taken did not get out: it is as if it had not come."""
+        flow = self.flow(symbol)
+        if self._dense:
+            flow.holes = sorted([*flow.holes, (int(trade_id), int(trade_id))])
+        else:
+            flow.seen.discard(trade_id)
 
     def leave(self, symbol: str) -> None:
         """The symbol is not collected any more. Its ids are kept: one that comes back may repeat

@@ -11,11 +11,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import orjson
+
 from shared.errors import ExchangeError
 from shared.kinds import CANDLE, LIQUIDATION, ORDERBOOK, TICKER, TRADES, Kind
 from shared.outbox import Origin
+from shared.publisher import Publication
 from shared.service import every
 from shared.symbolset import Revision
+from shared.topology import BATCHES
 from workers.collector.books.keeper import BookKeeper
 from workers.collector.books.orderbook import OrderBook
 from workers.collector.candles import Candles
@@ -76,6 +80,7 @@ class Continuity:
         self.coverage = Coverages(publishing, origin.worker, origin.epoch, self._broken_now)
         self.refill = Refill(row.trades, feeds.trades, self.gaps, feeds.client, self._clock)
         self.refill.running = lambda symbol: Subscription(StreamKind.TRADES, symbol) in self._up
+        self.refill.ready = lambda: publishing.outbox.connected
         self.watchdog = Watchdog(self._clock, self._log)
         self.watermarks = Watermarks(path, publishing.outbox, self._marks)
         self._asking: set[asyncio.Task[None]] = set()
@@ -87,6 +92,7 @@ class Continuity:
         feeds.books.on_broken = self._on_book_broken
         feeds.books.on_live = self._on_book_live
         feeds.candles.on_missing(self._on_missing_candles)
+        self._publishing.outbox.on_dropped(self.on_dropped)
         watchdog.on_alarm = self.lost
         watchdog.resubscribe = feeds.streams.resubscribe
         watchdog.redial = feeds.client.drop_connection
@@ -171,12 +177,17 @@ class Continuity:
             if Place(TRADES, symbol) in self.gaps:
                 self.refill.want(symbol)
             elif flow.last == NOWHERE:
-                flow.last = Mark(None, self._clock.now_ms() - _BEFORE_MS)
+                flow.last = Mark(None, self._venue_ms(parts) - _BEFORE_MS)
         elif stream.kind is StreamKind.BOOK:
             self._feeds.books.subscribed(symbol)
         elif stream.kind is StreamKind.LIQUIDATIONS:
             first = Mark(None, self._clock.now_ms())
             self.gaps.close(Place(LIQUIDATION, symbol), Closing("unrepairable", first))
+
+    def _venue_ms(self, parts: Parts) -> int:
+        """About what time it is for the venue, whose clock may be set wrong."""
+        said = max((pulse.event_time for pulse in parts.pulses.values()), default=0)
+        return said or self._clock.now_ms()
 
     def _last(self, stream: Subscription, parts: Parts) -> Mark:
         if stream.kind is StreamKind.TRADES:
@@ -202,6 +213,21 @@ class Continuity:
         number = None if book.update_id is None else str(book.update_id)
         first = Mark(number, book.timestamp)
         self.gaps.close(Place(ORDERBOOK, symbol), Closing("unrepairable", first))
+
+    def on_dropped(self, message: Publication, reason: str) -> None:
+        """A lossless message that neither the broker nor the disk took. A trade can be fetched
+        again, when there is somebody to take it."""
+        if message.kind is not TRADES or message.exchange == BATCHES:
+            return
+        trade = orjson.loads(message.body)
+        symbol, time = trade["symbol"], trade["timestamp"]
+        if symbol not in self._parts:
+            return
+        self._feeds.trades.unpublished(symbol, trade["id"])
+        self.coverage.broke(TRADES, symbol, reason)
+        before = None if time is None else time - 1
+        self.gaps.open(Place(TRADES, symbol), f"dropped: {reason}", Mark(None, before))
+        self.refill.want(symbol)
 
     def _on_missing_candles(self, symbol: str, timeframe: str, first: int, last: int) -> None:
         place = Place(CANDLE, symbol, timeframe)

@@ -57,7 +57,7 @@ class Refill:
     ) -> None:
         self.recovered = 0
         self.running: Callable[[str], bool] = lambda _symbol: True
-        self.on_closed: Callable[[str], None] = lambda _symbol: None
+        self.ready: Callable[[], bool] = lambda: True  # to take what is fetched
         self._feed, self._trades, self._gaps = feed, trades, gaps
         self._client, self._clock = client, clock
         self._parts: dict[str, Parts] = {}
@@ -108,18 +108,23 @@ class Refill:
         begin = self._gaps.last(place)
         if begin is None or not self.running(symbol):
             return  # closed meanwhile; or the stream is gone again and will tell when it is back
+        if not self.ready():
+            self._later(symbol)
+            return
         try:
             closing = await self._brought_back(self._parts[symbol], begin)
         except ExchangeError as error:
-            backoff = self._tries.setdefault(symbol, Backoff(1.0, 60.0))
             self._log.debug("The trades of %s can not be refilled yet: %s", symbol, error)
-            asyncio.get_running_loop().call_later(backoff.next_s(), self.want, symbol)
+            self._later(symbol)
             return
         self._tries.pop(symbol, None)
         if symbol not in self._parts or not self.running(symbol):
             return
         self._gaps.close(place, closing)
-        self.on_closed(symbol)
+
+    def _later(self, symbol: str) -> None:
+        backoff = self._tries.setdefault(symbol, Backoff(1.0, 60.0))
+        asyncio.get_running_loop().call_later(backoff.next_s(), self.want, symbol)
 
     async def _brought_back(self, parts: Parts, begin: Mark) -> Closing:
         flow = self._trades.flow(parts.symbol)
@@ -176,8 +181,8 @@ def _reaches(page: Sequence[Print], begin: Mark) -> bool:
     """Whether a page goes back to the last thing before the gap, or beyond."""
     if not page:
         return True
-    oldest = page[0].timestamp
-    if begin.time is not None and oldest is not None and oldest < begin.time:
+    oldest, since = page[0].timestamp, begin.time
+    if oldest is not None and since is not None and oldest <= since - (begin.key is not None):
         return True
     return begin.key is not None and any(trade.id == begin.key for trade in page)
 

@@ -161,16 +161,24 @@ class Watchdog:
 
 
 def moved(kind: StreamKind, parts: Parts, since: float) -> bool:
-    """Whether something else shows that a stream which has been silent `since` missed something."""
+    """Whether something else shows that a stream which has been silent `since` missed something.
+
+    A stream that never spoke can be compared with nothing: there REST has to change.
+    """
     if kind is StreamKind.QUOTE:
         known = parts.stream_quote
+        if known is None:
+            return parts.rest_moved_since > since
         return _rest_differs(parts, since, known) or _book_differs(parts, since, known)
     if kind is StreamKind.BOOK:
-        best = (parts.book.bids.best, parts.book.asks.best) if parts.book else None
+        if parts.book is None:
+            return parts.rest_moved_since > since
+        best = (parts.book.bids.best, parts.book.asks.best)
         return _rest_differs(parts, since, best) or _quote_differs(parts, since, best)
-    rest = parts.rest_last
-    known_last = parts.stream_last
-    return rest is not None and rest.at > since + _MARGIN_S and rest.value != known_last
+    rest, traded = parts.rest_last, parts.stream_last
+    if traded is None:
+        return parts.rest_traded_since > since
+    return rest is not None and rest.at > since + _MARGIN_S and rest.value != traded
 
 
 def _rest_differs(parts: Parts, since: float, known: object) -> bool:
@@ -189,4 +197,4 @@ def _quote_differs(parts: Parts, since: float, known: object) -> bool:
     pulse = parts.pulses.get(StreamKind.QUOTE)
     if pulse is None or pulse.progress_at <= since + _MARGIN_S:
         return False
-    return parts.stream_quote != known
+    return parts.stream_quote is not None and parts.stream_quote != known
