@@ -10,7 +10,7 @@ import sys
 from pathlib import Path
 
 from simulator.capture import JsonLines
-from simulator.market import Rates
+from simulator.happening import Rates
 from simulator.recorded import RECORDED
 from simulator.replay import Replay
 from simulator.server import Server, Settings

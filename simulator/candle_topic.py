@@ -4,7 +4,8 @@ from abc import abstractmethod
 
 from simulator.candles import Candle
 from simulator.frame import Frame
-from simulator.market import MINUTE_MS, Event, Market, Trigger
+from simulator.happening import Event, Trigger
+from simulator.market import MINUTE_MS, Market
 from simulator.topic import Topic
 
 

@@ -10,7 +10,8 @@ import orjson
 from simulator.weights import Charge, Limit
 
 if TYPE_CHECKING:
-    from simulator.market import Market, Trade
+    from simulator.happening import Trade
+    from simulator.market import Market
     from simulator.session import Session
     from simulator.venue import Venue
 

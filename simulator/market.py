@@ -4,15 +4,13 @@ import math
 import random
 from collections import deque
 from collections.abc import Iterator
-from dataclasses import dataclass
-from enum import Enum
 from functools import cached_property
-from typing import NamedTuple
 
 from simulator.book import Book, View
 from simulator.candles import HISTORY_MINUTES, Candle, Candles
 from simulator.corrections import Corrector
 from simulator.funding import Funding, Settling
+from simulator.happening import Event, Rates, Trade, Trigger
 from simulator.universe import Instrument
 
 LEVELS = 1500
@@ -29,50 +27,6 @@ WALK_RANGE = 0.1
 """The price stays within this share of where it began."""
 MINUTE_MS = 60_000
 NEVER = math.inf
-
-
-class Trigger(Enum):
-    """What happens in a market, and so what makes a stream push."""
-
-    TOUCH = "touch"  # the size of the best bid or ask changed
-    BOOK = "book"  # levels changed and the price may have moved: time to push depth
-    TRADE = "trade"
-    LIQUIDATION = "liquidation"  # after the trade that it made
-    SECOND = "second"
-
-
-class Trade(NamedTuple):
-    """`fills` are the sizes of the single executions that make up this aggregated trade."""
-
-    id: int
-    t_ms: int
-    price: int
-    size: int
-    taker_buys: bool
-    first_fill: int
-    fills: tuple[int, ...]
-
-
-class Event(NamedTuple):
-    trigger: Trigger
-    t_ms: int
-    trade: Trade | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Rates:
-    """Events a symbol and second, the same for every stream of a kind; liquidations a minute.
-
-    `candle_corrections` is the share of candles whose volume the venue corrects after their close;
-    `funding_minutes` replaces the hours between two settlements.
-    """
-
-    ticker: float = 5.0
-    book: float = 5.0
-    trade: float = 2.0
-    liquidation: float = 1.0
-    candle_corrections: float = 0.0
-    funding_minutes: int | None = None
 
 
 class Market:
@@ -154,8 +108,8 @@ class Market:
         return 1 + self._force.expovariate(1.0) * self._liquidation_every
 
     def _next_due(self) -> float:
-        timers = (self._touch_at, self._book_at, self._trade_at, self._liquidation_at)
-        return min(*timers, self._second_at)
+        depth = min(self._touch_at, self._book_at)
+        return min(depth, self._trade_at, self._liquidation_at, self._second_at)
 
     def follow(self) -> None:
         """From now on keep as many trades as those who follow may page back."""
@@ -174,14 +128,16 @@ class Market:
                 event = self._touch()
             elif due == self._book_at:
                 self._book_at += self._book_every
+                best = self.book.best_bid, self.book.best_ask
                 event = self._stir()
+                if best != (self.book.best_bid, self.book.best_ask):
+                    yield Event(Trigger.TOUCH, self.now_ms)
             elif due == self._trade_at:
                 self._trade_at += self._trade_every
                 event = self._deal(self._size(), self.rng.random() < 0.5)
             elif due == self._liquidation_at:
                 self._liquidation_at += self._until_liquidation()
-                event = self._liquidate()
-                yield event
+                yield (event := self._liquidate())
                 event = event._replace(trigger=Trigger.LIQUIDATION)
             else:
                 self._second_at += 1000

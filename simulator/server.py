@@ -13,8 +13,9 @@ from aiohttp import WSCloseCode, WSMsgType, web
 from simulator.clock import SKEW_MS
 from simulator.dialect import Reply
 from simulator.faults.control import Control
+from simulator.happening import Rates
 from simulator.listener import Listener
-from simulator.market import Market, Rates
+from simulator.market import Market
 from simulator.session import Session
 from simulator.truth import Truth
 from simulator.universe import instruments

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, ClassVar
 import orjson
 
 from simulator.frame import TEXT, Frame, wire
-from simulator.market import Event, Market, Trigger
+from simulator.happening import Event, Trigger
+from simulator.market import Market
 
 if TYPE_CHECKING:
     from simulator.faults.faults import Faults

@@ -6,7 +6,8 @@ from typing import TypeVar
 
 from simulator.dialect import Dialect
 from simulator.faults.faults import Faults
-from simulator.market import Market, Rates, Trigger
+from simulator.happening import Rates, Trigger
+from simulator.market import Market
 from simulator.session import Session
 from simulator.topic import Topic
 from simulator.truth import Truth

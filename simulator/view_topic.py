@@ -3,7 +3,8 @@
 from typing import ClassVar
 
 from simulator.book import View, difference
-from simulator.market import Market, Trigger
+from simulator.happening import Trigger
+from simulator.market import Market
 from simulator.topic import Topic
 
 

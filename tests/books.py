@@ -10,7 +10,8 @@ from typing import Any
 
 import orjson
 
-from simulator.market import Market, Rates
+from simulator.happening import Rates
+from simulator.market import Market
 from simulator.session import Session
 from simulator.truth import Truth
 from simulator.universe import instruments

@@ -15,7 +15,7 @@ from tests.waiting import eventually
 from workers.collector.books.orderbook import OrderBook
 
 BTC, ETH, DOGE = "BTC/USDT:USDT", "ETH/USDT:USDT", "DOGE/USDT:USDT"
-RATE = 8.0  # pushes of depth a symbol and second: below the cap of the `orderbook` kind
+RATE = 5.0  # pushes of depth a symbol and second: below the cap of the `orderbook` kind
 #: The bars: a doubtful book is gone with the next update; a right one is there soon after.
 NOTICED_S, RECOVERED_S = 1.0, 5.0
 FAULTS: tuple[dict[str, Any], ...] = (

@@ -9,7 +9,8 @@ import ccxt.pro
 import orjson
 import pytest
 
-from simulator.market import Market, Rates
+from simulator.happening import Rates
+from simulator.market import Market
 from simulator.server import Server, Settings
 from tests.venues import TRADE_ID_FIELDS
 

@@ -8,7 +8,7 @@ import aiohttp
 import orjson
 import pytest
 
-from simulator.market import Rates
+from simulator.happening import Rates
 from simulator.server import Server, Settings
 from tests.integration.test_simulator_ccxt import BTC
 from tests.wires import BOOKS, VENUES, Wire, command, decoded, found, market_id

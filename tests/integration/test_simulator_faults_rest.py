@@ -13,7 +13,7 @@ import orjson
 import pytest
 
 from cli.endpoints import Endpoints
-from simulator.market import Rates
+from simulator.happening import Rates
 from simulator.server import Server, Settings
 from tests.integration.test_simulator_ccxt import BTC, client, connected
 from tests.wires import VENUES, Wire

@@ -6,7 +6,8 @@ from typing import Any
 
 import pytest
 
-from simulator.market import Market, Rates
+from simulator.happening import Rates
+from simulator.market import Market
 from simulator.server import Server, Settings
 from tests.integration.test_simulator_ccxt import (
     BTC,

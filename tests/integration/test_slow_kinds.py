@@ -14,7 +14,8 @@ from shared.messages import (
     SettledFunding,
     Ticker,
 )
-from simulator.market import Market, Rates
+from simulator.happening import Rates
+from simulator.market import Market
 from simulator.server import Server, Settings
 from tests.collecting import Consumer, collecting
 from tests.venues import VENUES, Simulator

@@ -8,7 +8,7 @@ from simulator.faults.catalogue import FAULTS
 from simulator.faults.fault import Refused
 from simulator.faults.order import SwapDeltas
 from simulator.frame import BINARY, payload, wire
-from simulator.market import Rates
+from simulator.happening import Rates
 from simulator.truth import Truth
 from simulator.universe import instrument, instruments
 from simulator.venue import Venue, open_venue

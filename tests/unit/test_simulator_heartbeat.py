@@ -3,7 +3,7 @@
 import pytest
 from aiohttp import web
 
-from simulator.market import Rates
+from simulator.happening import Rates
 from simulator.session import Session
 from simulator.truth import Truth
 from simulator.universe import instruments

@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 from simulator.book import Book, View, difference
 from simulator.candles import Candle, ChinaSpan, bucket
 from simulator.checksum import checksum
-from simulator.market import Event, Market, Rates, Trade, Trigger
+from simulator.happening import Event, Rates, Trade, Trigger
+from simulator.market import Market
 from simulator.universe import LISTINGS, VENUES, instruments
 
 START_MS = 1_795_000_000_000

@@ -7,7 +7,7 @@ import pytest
 
 from simulator.checksum import checksum
 from simulator.frame import Frame
-from simulator.market import Event, Rates, Trigger
+from simulator.happening import Event, Rates, Trigger
 from simulator.truth import Truth
 from simulator.universe import instruments
 from simulator.venue import Venue, open_venue

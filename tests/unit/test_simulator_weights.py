@@ -6,7 +6,7 @@ from typing import Any
 import orjson
 import pytest
 
-from simulator.market import Rates
+from simulator.happening import Rates
 from simulator.truth import Truth
 from simulator.universe import instruments
 from simulator.venue import Venue, open_venue

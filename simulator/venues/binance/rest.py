@@ -6,11 +6,11 @@ from simulator.candles import Candle
 from simulator.clock import now_ms as _now
 from simulator.dialect import Dialect, Query, VenueError, whole
 from simulator.funding import Funding
-from simulator.market import MINUTE_MS, Market, Trade
+from simulator.happening import Trade
+from simulator.market import MINUTE_MS, Market
 from simulator.weights import Charge, Limit
 
-# exchangeInfo.rateLimits: 2400 weight a minute and IP; fundingInfo and fundingRate share 500
-# in 5 minutes.
+# exchangeInfo.rateLimits: 2400 weight a minute and IP; funding paths share 500 in 5 minutes.
 LIMITS = {"ip": Limit(2400, 60), "funding": Limit(500, 300)}
 
 # "Request Weight" of each endpoint's page: (with symbol, without).

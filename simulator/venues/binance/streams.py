@@ -10,7 +10,8 @@ from simulator.candle_topic import CandleTopic
 from simulator.candles import Candle
 from simulator.dialect import Dialect
 from simulator.frame import Frame
-from simulator.market import MINUTE_MS, Event, Market, Trade, Trigger
+from simulator.happening import Event, Trade, Trigger
+from simulator.market import MINUTE_MS, Market
 from simulator.session import Session
 from simulator.topic import ALL, Topic, truth_head
 from simulator.venues.binance.rest import HOUR_MS, INTERVALS, agg_trade, changes, levels

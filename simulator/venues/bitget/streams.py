@@ -11,7 +11,8 @@ from simulator.candles import Candle
 from simulator.checksum import CHECKSUM_LEVELS, checksum
 from simulator.dialect import Dialect
 from simulator.frame import Frame
-from simulator.market import MINUTE_MS, Event, Market, Trade, Trigger
+from simulator.happening import Event, Trade, Trigger
+from simulator.market import MINUTE_MS, Market
 from simulator.session import Session
 from simulator.topic import Topic
 from simulator.venues.bitget.rest import INTERVALS, PRODUCT, row, ticker, trade_id

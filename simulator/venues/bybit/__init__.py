@@ -3,7 +3,8 @@
 from collections.abc import Callable, Mapping
 
 from simulator.dialect import Dialect, Query, VenueError
-from simulator.market import Market, Trade
+from simulator.happening import Trade
+from simulator.market import Market
 from simulator.session import Session
 from simulator.venue import Venue
 from simulator.venues.bybit.rest import LIMITS, Rest, trade_id

@@ -9,7 +9,8 @@ from simulator.candle_topic import CandleTopic
 from simulator.candles import Candle
 from simulator.dialect import Dialect
 from simulator.frame import Frame
-from simulator.market import MINUTE_MS, Event, Market, Trigger
+from simulator.happening import Event, Trigger
+from simulator.market import MINUTE_MS, Market
 from simulator.session import Session
 from simulator.topic import Topic
 from simulator.venues.bybit.rest import INTERVALS, text_levels, ticker, trade_id

@@ -6,7 +6,8 @@ from simulator.candles import Candle, ChinaSpan
 from simulator.clock import now_ms as _now
 from simulator.dialect import Dialect, Query, VenueError, whole
 from simulator.funding import Funding
-from simulator.market import MINUTE_MS, Market, Trade
+from simulator.happening import Trade
+from simulator.market import MINUTE_MS, Market
 from simulator.view_topic import sides
 from simulator.weights import Limit
 

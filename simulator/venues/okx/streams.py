@@ -12,7 +12,8 @@ from simulator.candles import Candle
 from simulator.checksum import CHECKSUM_LEVELS, checksum
 from simulator.dialect import Dialect
 from simulator.frame import Frame
-from simulator.market import Event, Market, Trigger
+from simulator.happening import Event, Trigger
+from simulator.market import Market
 from simulator.session import Session
 from simulator.topic import Topic
 from simulator.venues.okx.rest import (
