@@ -8,6 +8,7 @@ import pytest
 
 from cli.broker_node import Node
 from shared.messages import FuturesData, Message, Orderbook, Ticker, Trade
+from shared.status import MAX_HEARTBEAT_BYTES
 from tests.collecting import Consumer, collecting
 from tests.venues import VENUES, Simulator, simulated_venues
 from tests.waiting import eventually
@@ -63,6 +64,9 @@ async def test_symbols_are_added_and_removed_at_the_venue_itself(
     assert fleet.collector.cycle.errors == 0
     assert fleet.collector.quarantine.total == 0
     assert fleet.collector.books.resyncs == 0
+    beat = fleet.collector._heartbeat()
+    assert len(beat.model_dump_json()) < MAX_HEARTBEAT_BYTES / 2, beat
+    assert beat.details["process"]["tasks"] > 0
     for counts in fleet.collector.outbox.ledger.as_dict().values():
         assert "dropped" not in counts or not counts["dropped"]
         assert "in_flight" not in counts

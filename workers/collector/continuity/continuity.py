@@ -48,6 +48,8 @@ KIND_OF = {
 }
 #: How far before a subscription the first refill looks: the venue's clock may differ from ours.
 _BEFORE_MS = 30_000
+#: Marks of latest kinds change all the time and repair nothing: they are noted this often.
+_LATEST_S = 5.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,6 +85,8 @@ class Continuity:
         self.refill.ready = lambda: publishing.outbox.connected
         self.watchdog = Watchdog(self._clock, self._log)
         self.watermarks = Watermarks(path, publishing.outbox, self._marks)
+        self._latest_marks: Marks = {}
+        self._latest_due = 0.0
         self._asking: set[asyncio.Task[None]] = set()
         self._connect()
 
@@ -281,11 +285,15 @@ class Continuity:
 
     def _marks(self) -> Marks:
         """Per kind and symbol the last thing; where a gap is open, the last thing before it."""
-        feeds = self._feeds
-        return {
+        feeds, now = self._feeds, self._clock.monotonic()
+        if now >= self._latest_due:
+            self._latest_due = now + _LATEST_S
+            self._latest_marks = {
+                "orderbook": dict(self._marks_of(ORDERBOOK, self._book_mark)),
+                "ticker": dict(self._marks_of(TICKER, self._quote_mark)),
+            }
+        return self._latest_marks | {
             "trades": dict(self._marks_of(TRADES, self._trade_mark)),
-            "orderbook": dict(self._marks_of(ORDERBOOK, self._book_mark)),
-            "ticker": dict(self._marks_of(TICKER, self._quote_mark)),
             "ohlcv": feeds.candles.last_closed(),
             "funding": dict(feeds.settlements.published),
         }

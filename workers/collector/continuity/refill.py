@@ -197,6 +197,11 @@ def _after(trades: Sequence[Print], begin: Mark) -> list[Print]:
 
 
 def _before(page: Sequence[Print], newer: Sequence[Print]) -> list[Print]:
-    """Without what the newer page has: venues page inclusively or not."""
-    known = {trade.id for trade in newer}
-    return [trade for trade in page if trade.id not in known]
+    """Without what the newer page has, or what came after it: venues page inclusively or not, and
+    one that is asked for more than it has may begin anywhere."""
+    known, end = {trade.id for trade in newer}, newer[0].timestamp
+    return [
+        trade
+        for trade in page
+        if trade.id not in known and (end is None or (trade.timestamp or 0) <= end)
+    ]
