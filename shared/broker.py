@@ -104,10 +104,13 @@ class Broker:
 
         Raises BrokerError, and ConfigurationError for credentials that never worked.
         """
-        opening = aio_pika.connect(
-            self._url, timeout=CONNECT_TIMEOUT_S, client_properties=self._properties(purpose)
-        )
-        connection: AbstractConnection = await self._translated(opening)
+        connection = aio_pika.Connection(self._url, client_properties=self._properties(purpose))
+        try:
+            await self._translated(connection.connect(timeout=CONNECT_TIMEOUT_S))
+        except BaseException:
+            # Else it closes itself when it is collected, perhaps without an event loop.
+            await connection.close()
+            raise
         return connection
 
     async def connect_raw(self, purpose: str) -> aiormq.abc.AbstractConnection:

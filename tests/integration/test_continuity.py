@@ -6,6 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import orjson
 import pytest
 
 from tests.books import VENUES
@@ -16,6 +17,8 @@ from tests.waiting import eventually
 BTC, ETH, DOGE = "BTC/USDT:USDT", "ETH/USDT:USDT", "DOGE/USDT:USDT"
 SYMBOLS = (BTC, ETH, DOGE)
 RATES = ("--ticker-rate", "2", "--book-rate", "2", "--trade-rate", "8", "--symbols", "4")
+#: Venues whose stream begins with the trades before it.
+REPEATING = ("bitget",)
 _AWAY_S = 4.0
 
 
@@ -62,20 +65,44 @@ async def _restarted(
     async with collecting(venue, config, broker_url, directory) as fleet:
         wire.consumers.append(fleet.consumer)
         await eventually(lambda: all(len(wire.of("trades", s)) > 10 for s in SYMBOLS), 40, venue)
+        await eventually(lambda: set(_marks(directory, venue)) == set(SYMBOLS), 10, venue)
     await asyncio.sleep(_AWAY_S)
     async with collecting(venue, config, broker_url, directory) as fleet:
         wire.consumers.append(fleet.consumer)
-        await eventually(lambda: _restarts(wire, "repaired") == 3, 40, f"{venue}: repaired", 0.1)
+        await eventually(lambda: _restarts(wire) == 3, 40, f"{venue}: restarts repaired", 0.1)
         counts: Counter[str] = Counter()
         for symbol in SYMBOLS:
             counts += await _accounted(fleet, simulator, wire, symbol)
-    assert counts["backfill"] >= 3 * 8 * (_AWAY_S - 1), f"{venue}: {counts}"
+    if venue not in REPEATING:
+        assert counts["backfill"] >= 3 * 8 * (_AWAY_S - 1) / 2, f"{venue}: {counts}"
     return dict(counts)
 
 
-def _restarts(wire: Wire, state: str) -> int:
-    gaps = wire.latest_gaps().values()
-    return sum(gap["reason"] == "restart" and gap["state"] == state for gap in gaps)
+def _marks(directory: Path, venue: str) -> dict[str, list[Any]]:
+    """By symbol, the key and time of the trade that a next run goes on from."""
+    found = list(directory.rglob(f"collector-{venue}/watermarks.json"))
+    return orjson.loads(found[0].read_bytes()).get("trades", {}) if found else {}
+
+
+@pytest.mark.xfail(strict=True, reason="the watermarks are not written once more at an orderly end")
+async def test_after_an_orderly_end_nothing_is_published_again(
+    broker_url: str, tmp_path: Path
+) -> None:
+    async with simulated_venues(tmp_path, *RATES) as simulator:
+        config = simulator.config(("binance",), symbols=list(SYMBOLS))
+        wire = Wire("binance")
+        async with collecting("binance", config, broker_url, tmp_path) as fleet:
+            wire.consumers.append(fleet.consumer)
+            await eventually(lambda: all(len(wire.of("trades", s)) > 10 for s in SYMBOLS), 40)
+    last = {symbol: wire.of("trades", symbol)[-1]["id"] for symbol in SYMBOLS}
+    assert {symbol: mark[0] for symbol, mark in _marks(tmp_path, "binance").items()} == last
+
+
+def _restarts(wire: Wire) -> int:
+    """How many gaps of a restart were closed, none of them without success."""
+    gaps = [gap for gap in wire.latest_gaps().values() if gap["reason"] == "restart"]
+    assert not [gap for gap in gaps if gap["state"] == "unrepairable"], gaps
+    return sum(gap["state"] == "repaired" for gap in gaps)
 
 
 async def _accounted(fleet: Fleet, simulator: Simulator, wire: Wire, symbol: str) -> Counter[str]:
@@ -90,23 +117,26 @@ async def _accounted(fleet: Fleet, simulator: Simulator, wire: Wire, symbol: str
         return set(since) - {body["id"] for body in bodies}
 
     await eventually(lambda: not missing(), 10, f"{venue} {symbol}: {missing()}", 0.1)
-    counts: Counter[str] = Counter()
-    for body in wire.of("trades", symbol):
-        counts[body["source"]] += 1
-        if (true := happened.get(body["id"])) is not None:
-            _same(venue, body, true)
-    ids = [body["id"] for body in wire.of("trades", symbol)]
-    counts["twice"] = len(ids) - len(set(ids))
+    bodies = wire.of("trades", symbol)
+    for body in bodies:
+        if body["id"] in happened:
+            _same(venue, body, happened[body["id"]])
+    _same_volume(bodies, [happened[id_] for id_ in since])
+    counts = Counter(body["source"] for body in bodies)
+    counts["twice"] = len(bodies) - len({body["id"] for body in bodies})
     return counts
 
 
 def _same(venue: str, body: dict[str, Any], true: dict[str, Any]) -> None:
-    assert set(body) == {
-        *("exchange", "symbol", "id", "price", "amount", "side", "timestamp"),
-        *("received_at", "source", "large"),
-    }
-    said = (body["price"], body["amount"], body["side"], body["timestamp"])
-    told = f"{venue} {body['source']}: {said} != {true}"
-    assert body["price"] == pytest.approx(true["price"]), told
-    assert body["amount"] == pytest.approx(true["size"]), told
-    assert (body["side"], body["timestamp"]) == (true["side"], true["t"]), told
+    said = (body["price"], body["side"], body["timestamp"])
+    told = f"{venue}: {body} != {true}"
+    assert said == (float(true["price"]), true["side"], true["t"]), told
+    if (venue, body["source"]) != ("okx", "backfill"):  # there REST lists each fill of an order
+        assert body["amount"] == pytest.approx(float(true["size"])), told
+
+
+def _same_volume(bodies: list[dict[str, Any]], happened: list[dict[str, Any]]) -> None:
+    end = happened[-1]["t"]  # more may have happened in that millisecond
+    unique = {body["id"]: body for body in bodies if body["timestamp"] < end}
+    volume = sum(body["amount"] for body in unique.values())
+    assert volume == pytest.approx(sum(float(t["size"]) for t in happened if t["t"] < end))

@@ -308,9 +308,10 @@ async def test_trades_lost_and_doubled_are_in_the_truth(wire: Wire) -> None:
 
 async def test_the_pushed_book_is_the_true_one(wire: Wire) -> None:
     async with wire.socket("book") as socket:
+        last = (await wire.ids(socket, BOOKS[wire.venue], 1))[0]
         wire.server.paused = True
         query = f"?venue={wire.venue}&id={market_id(wire.venue)}&levels=20&push=1"
         truth = (await wire.asked("GET", f"/_book{query}"))[1]
-        while (await wire.ids(socket, BOOKS[wire.venue], 1))[0] != truth["stream_id"]:
-            pass
+        while last != truth["stream_id"]:
+            last = (await wire.ids(socket, BOOKS[wire.venue], 1))[0]
     assert len(truth["bids"]) == len(truth["asks"]) == 20

@@ -144,9 +144,9 @@ async def test_liquidations_are_those_that_were_sent(venues: Server, venue: str)
         model = market(venues, venue)
         trades = {trade.id: trade for trade in model.trades}
         told = [n for line in sent(venues, venue) for n in line["ids"].get("liquidation", [])]
-        for one, id_ in zip(found, told, strict=False):
-            trade = trades[id_]
-            assert one["timestamp"] == trade.t_ms
+        by_time = {trades[id_].t_ms: trades[id_] for id_ in told}
+        for one in found:  # ccxt may have skipped some
+            trade = by_time[one["timestamp"]]
             assert one["price"] == model.price(trade.price)
             size = one["contracts"] * exchange.market(BTC)["contractSize"]
             assert size == pytest.approx(model.base(trade.size))
