@@ -17,9 +17,9 @@ from shared.errors import NetworkError
 from shared.kinds import CANDLE, OPEN_CANDLE
 from shared.messages import Ohlcv
 from tests.recording import BTC, Recording
-from workers.collector.candle_questions import MOST_CHECKS, CandleQuestions
-from workers.collector.candle_series import CandleSeries
-from workers.collector.candles import Candles
+from workers.collector.candles.candles import Candles
+from workers.collector.candles.questions import MOST_CHECKS, CandleQuestions
+from workers.collector.candles.series import CandleSeries
 from workers.collector.catalogue.row import CandleFeed
 from workers.collector.events import Candle
 

@@ -202,6 +202,19 @@ async def test_coverage_is_of_what_was_up_all_the_time(station: Station) -> None
     assert broken["from"] == sound["until"]
 
 
+async def test_a_break_that_is_over_before_the_row_is_told_stands_in_it(station: Station) -> None:
+    quote = Quote("BTC", 10.0, 11.0, 1.0, 1.0, None, 50)
+    station.intake.on_events([quote], 7)
+    for _ in range(3):
+        await station.continuity._tell()
+        await _passed(station, 10)
+    station.continuity.lost(stream(StreamKind.QUOTE), "cut")
+    station.intake.on_events([quote._replace(timestamp=90)], 7)
+    assert (await station.row("ticker"))["exceptions"] == {BTC: "cut"}
+    await _passed(station, 10)
+    assert (await station.row("ticker"))["exceptions"] == {}
+
+
 @pytest.mark.xfail(strict=True, reason="a row is claimed for all symbols of its end")
 async def test_a_symbol_that_is_added_between_two_rows_is_not_covered_before(
     station: Station,

@@ -11,7 +11,7 @@ from shared.config import MaxAge
 from shared.messages import BestPrices, Overview, Ticker
 from tests.recording import BTC, Recording
 from workers.collector.events import Day, Quote, RestUpdate, Summary
-from workers.collector.overview import Overviews
+from workers.collector.overview.overview import Overviews
 from workers.collector.parts import Part, Parts
 from workers.collector.quotes import Quotes
 

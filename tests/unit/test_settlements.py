@@ -10,7 +10,7 @@ from shared.messages import SettledFunding
 from tests.recording import BTC, Recording
 from workers.collector.catalogue.row import FundingHistory
 from workers.collector.events import RestUpdate, Settled
-from workers.collector.settlements import HOUR_MS, Settlements
+from workers.collector.overview.settlements import HOUR_MS, Settlements
 
 MINUTE_S = 60
 

@@ -8,10 +8,10 @@ from shared.config import MaxAge
 from shared.messages import Liquidation, OpenInterest, PredictedFunding
 from tests.recording import BTC, Recording
 from workers.collector.events import Liquidated, RestUpdate, Summary
-from workers.collector.funding import PredictedFundings
-from workers.collector.interest import OpenInterests
 from workers.collector.liquidations import Liquidations
-from workers.collector.overview import Overviews
+from workers.collector.overview.funding import PredictedFundings
+from workers.collector.overview.interest import OpenInterests
+from workers.collector.overview.overview import Overviews
 from workers.collector.venues.binance import Binance
 from workers.collector.venues.bitget import Bitget
 from workers.collector.venues.bybit import Bybit

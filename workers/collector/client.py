@@ -160,7 +160,7 @@ class VenueClient:
     async def fetch_candles(
         self, symbol: str, timeframe: str, since: int, limit: int
     ) -> tuple[float, list[Candle]]:
-        """See `workers.collector.candle_filler.CandleClient`. Raises ExchangeError."""
+        """See `workers.collector.candles.filler.CandleClient`. Raises ExchangeError."""
         REQUEST_CLASS.set(RequestClass.REPAIR)
         with venue_errors():
             async with asyncio.timeout(_REST_DEADLINE_S):

@@ -20,7 +20,7 @@ from workers.collector.assembly import Assembler
 from workers.collector.books.keeper import BookKeeper
 from workers.collector.books.tops import BookTops
 from workers.collector.bulk import BulkCycle
-from workers.collector.candles import Candles
+from workers.collector.candles.candles import Candles
 from workers.collector.catalogue import CATALOGUE
 from workers.collector.catalogue.row import StreamKind, Subscription
 from workers.collector.client import VenueClient
@@ -36,16 +36,16 @@ from workers.collector.events import (
     Quote,
     Summary,
 )
-from workers.collector.funding import PredictedFundings
 from workers.collector.grid import Grid
 from workers.collector.intake import Intake
-from workers.collector.interest import OpenInterests
 from workers.collector.liquidations import Liquidations
-from workers.collector.overview import Overviews
+from workers.collector.overview.funding import PredictedFundings
+from workers.collector.overview.interest import OpenInterests
+from workers.collector.overview.overview import Overviews
+from workers.collector.overview.settlements import Settlements
 from workers.collector.publishing import Publishing
 from workers.collector.quarantine import Quarantine
 from workers.collector.quotes import Quotes
-from workers.collector.settlements import Settlements
 from workers.collector.status import StatusTeller
 from workers.collector.streams import Streams
 from workers.collector.trades import Trades

@@ -22,7 +22,7 @@ from shared.symbolset import Revision
 from shared.topology import BATCHES
 from workers.collector.books.keeper import BookKeeper
 from workers.collector.books.orderbook import OrderBook
-from workers.collector.candles import Candles
+from workers.collector.candles.candles import Candles
 from workers.collector.catalogue.row import StreamKind, Subscription, Venue
 from workers.collector.client import VenueClient
 from workers.collector.continuity.coverage import INTERVAL_S, Coverages
@@ -33,9 +33,9 @@ from workers.collector.continuity.watchdog import LOOK_S, WATCHED, Watchdog
 from workers.collector.continuity.watermarks import INTERVAL_S as SAVE_S
 from workers.collector.continuity.watermarks import Marks, Watermarks
 from workers.collector.events import Acknowledged
+from workers.collector.overview.settlements import Settlements
 from workers.collector.parts import Parts
 from workers.collector.publishing import Publishing
-from workers.collector.settlements import Settlements
 from workers.collector.streams import Streams
 from workers.collector.trades import Trades
 

@@ -19,7 +19,7 @@ from workers.collector.events import (
 )
 from workers.collector.hot import HotFrames
 from workers.collector.numbers import difference, number, percent, price
-from workers.collector.pace import Pace
+from workers.collector.overview.pace import Pace
 
 _CHANNELS = {"ticker": StreamKind.QUOTE, "trade": StreamKind.TRADES, "books": StreamKind.BOOK}
 #: Channels of our timeframes. `candle1D` would be days of UTC+8.

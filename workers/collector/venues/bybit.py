@@ -19,7 +19,7 @@ from workers.collector.events import (
 )
 from workers.collector.hot import HotFrames
 from workers.collector.numbers import difference, number, percent, price
-from workers.collector.pace import Pace
+from workers.collector.overview.pace import Pace
 
 _TOPICS = {
     "tickers": StreamKind.QUOTE,

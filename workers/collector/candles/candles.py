@@ -13,9 +13,9 @@ from collections.abc import Iterable
 from shared.kinds import OPEN_CANDLE
 from shared.service import every
 from shared.timeframes import TIMEFRAMES_MS
-from workers.collector.candle_facts import CandleFacts
-from workers.collector.candle_filler import CandleClient, CandleFiller, OnMissing
-from workers.collector.candle_series import CandleSeries
+from workers.collector.candles.facts import CandleFacts
+from workers.collector.candles.filler import CandleClient, CandleFiller, OnMissing
+from workers.collector.candles.series import CandleSeries
 from workers.collector.catalogue.row import CandleFeed
 from workers.collector.events import Candle
 from workers.collector.parts import Parts

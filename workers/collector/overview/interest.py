@@ -8,9 +8,9 @@ from shared.kinds import OPEN_INTEREST
 from shared.messages import OpenInterest
 from workers.collector.assembly import base_units
 from workers.collector.events import RestUpdate
+from workers.collector.overview.recency import Recency
 from workers.collector.parts import Parts
 from workers.collector.publishing import Publishing
-from workers.collector.recency import Recency
 
 
 class OpenInterests:

@@ -7,9 +7,9 @@ from typing import Protocol
 
 from shared.clock import Clock
 from shared.errors import ExchangeError
-from workers.collector.candle_facts import CandleFacts
-from workers.collector.candle_questions import CandleQuestions
-from workers.collector.candle_series import CandleSeries, Missing
+from workers.collector.candles.facts import CandleFacts
+from workers.collector.candles.questions import CandleQuestions
+from workers.collector.candles.series import CandleSeries, Missing
 from workers.collector.events import Candle
 
 #: So long after its end on the venue's clock, REST has a candle as it stays.

@@ -8,10 +8,10 @@ from shared.fact import Fact
 from shared.kinds import PREDICTED_FUNDING
 from shared.messages import PredictedFunding
 from workers.collector.events import RestUpdate
-from workers.collector.overview import fresh
+from workers.collector.overview.overview import fresh
+from workers.collector.overview.recency import Recency
 from workers.collector.parts import Parts
 from workers.collector.publishing import Publishing
-from workers.collector.recency import Recency
 
 
 class PredictedFundings:

@@ -10,7 +10,7 @@ from shared.fact import Fact
 from shared.kinds import CANDLE, OPEN_CANDLE
 from shared.messages import Ohlcv
 from workers.collector.assembly import base_units
-from workers.collector.candle_series import CandleSeries
+from workers.collector.candles.series import CandleSeries
 from workers.collector.events import Candle
 from workers.collector.publishing import Publishing
 

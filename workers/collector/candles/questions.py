@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import Awaitable, Callable
 
-from workers.collector.candle_series import CandleSeries
+from workers.collector.candles.series import CandleSeries
 
 #: Checks that wait; a further one is skipped and counted. The next check looks back on it.
 MOST_CHECKS = 64

@@ -1,0 +1,1 @@
+"""Candles: closed ones in order and once a revision, checked and filled by REST."""
