@@ -82,6 +82,7 @@ class Trade(Message):
     timestamp: Milliseconds | None  # the venue's trade time
     received_at: Milliseconds  # our clock, when the frame was read
     source: Literal["stream", "backfill"] = "stream"  # backfill: asked for by REST after a gap
+    fills: int = Field(default=1, ge=1)  # executions that it stands for: their ids end with `id`
     large: bool = False  # its notional reaches the symbol's threshold, `collection.large_trade`
 
 

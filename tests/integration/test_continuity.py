@@ -84,7 +84,6 @@ def _marks(directory: Path, venue: str) -> dict[str, list[Any]]:
     return orjson.loads(found[0].read_bytes()).get("trades", {}) if found else {}
 
 
-@pytest.mark.xfail(strict=True, reason="the watermarks are not written once more at an orderly end")
 async def test_after_an_orderly_end_nothing_is_published_again(
     broker_url: str, tmp_path: Path
 ) -> None:

@@ -15,7 +15,7 @@ from shared.kinds import TRADES
 from tests.recording import BTC, Recording
 from tests.waiting import eventually
 from workers.collector.catalogue.row import TradeFeed
-from workers.collector.continuity.gaps import NOWHERE, Gaps, Mark, Place
+from workers.collector.continuity.gaps import Closing, Gaps, Mark, Place
 from workers.collector.continuity.refill import Refill
 from workers.collector.events import Print
 from workers.collector.trades import Trades
@@ -211,7 +211,7 @@ async def test_a_trade_that_found_no_way_out_is_fetched_again(dense: bool) -> No
     desk = Desk(Venue(dense))
     desk.live(6)
     lost = desk.venue.happened[3]
-    desk.trades.unpublished(BTC, lost.id)
+    desk.trades.unpublished(BTC, lost.id, 1)
     assert lost.timestamp is not None
     desk.gaps.open(PLACE, "dropped: spool_full", Mark(None, lost.timestamp - 1))
     ready = False
@@ -225,15 +225,37 @@ async def test_a_trade_that_found_no_way_out_is_fetched_again(dense: bool) -> No
     assert desk.told()[-1]["state"] == "repaired"
 
 
-def test_the_same_hole_has_the_same_gap_in_another_run() -> None:
+def test_a_killed_runs_gap_goes_on_in_the_next() -> None:
     first, second = Recording(), Recording()
-    for recording, epoch in ((first, "w/1"), (second, "w/2")):
-        Gaps(recording.publishing, "w", epoch).open(PLACE, "restart", Mark("7", 5))
-    told = [orjson.loads(recording.facts[0].body) for recording in (first, second)]
-    assert told[0]["id"] == told[1]["id"]
-    other = Recording()
-    Gaps(other.publishing, "w", "w/2").open(PLACE, "cut", NOWHERE)
-    assert orjson.loads(other.facts[0].body)["id"] != told[0]["id"]
+    gaps = Gaps(first.publishing, "w", "w/1")
+    gaps.open(PLACE, "cut", Mark("7", 5))
+    heirs = Gaps(second.publishing, "w", "w/2")
+    assert [heirs.adopt(PLACE, kept) for kept in gaps.kept().values()] == [True]
+    assert not heirs.adopt(PLACE, {"id": 5})
+    gaps.close(PLACE, Closing("repaired"))  # told, but the kill came before that was kept
+    heirs.close(PLACE, Closing("repaired"))
+    told = [orjson.loads(fact.body) for fact in (*first.facts, *second.facts)]
+    assert len({gap["id"] for gap in told}) == 1
+    assert [(gap["rev"], gap["state"]) for gap in told] == [
+        (1, "open"),
+        (2, "repaired"),
+        (3, "open"),
+        (4, "repaired"),
+    ]
+    assert len({fact.key for fact in (*first.facts, *second.facts)}) == 4
+
+
+def test_gaps_that_begin_alike_are_told_apart_and_none_is_told_before_it_is_kept() -> None:
+    recording = Recording()
+    gaps = Gaps(recording.publishing, "w", "w/1")
+    gaps.held = True
+    for _ in range(2):
+        gaps.open(PLACE, "cut", Mark("7", 5))
+        assert len(gaps.kept()) == 1
+        gaps.close(PLACE, Closing("repaired"))
+    assert recording.facts == []
+    gaps.release()
+    assert len({fact.key for fact in recording.facts}) == 4
 
 
 STEP = st.sampled_from(["live", "live", "live", "cut", "drop", "repeat", "late"])

@@ -29,7 +29,7 @@ def test_a_trade_becomes_a_fact_in_base_units(recording: Recording) -> None:
     recording.intake.on_events([trade()], 7)
     assert recording.bodies() == [
         {"exchange": "x", "symbol": BTC, "id": "1", "price": 100.0, "amount": 0.002, "side": "buy"}
-        | {"timestamp": 5, "received_at": 7, "source": "stream", "large": True}
+        | {"timestamp": 5, "received_at": 7, "source": "stream", "fills": 1, "large": True}
     ]
     assert recording.facts[0].key == "1"
     last = recording.parts.last

@@ -179,7 +179,9 @@ class Collector:
                 await stop.wait()
                 self.state = "stopping"
             await self.streams.stop()
+            await self.continuity.finish()
             await asyncio.gather(self._leave_venue(), self._drain())
+            await self.continuity.finish()
         await self._save_sequences()
 
     async def _leave_venue(self) -> None:

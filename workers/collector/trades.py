@@ -39,6 +39,9 @@ class SeenIds:
             self._previous, self._current = self._current, set()
         return True
 
+    def __contains__(self, trade_id: str) -> bool:
+        return trade_id in self._current or trade_id in self._previous
+
     def discard(self, trade_id: str) -> None:
         self._current.discard(trade_id)
         self._previous.discard(trade_id)
@@ -120,11 +123,12 @@ class Trades:
         if self._dense and last.key is not None and last.key.isdigit():
             flow.last_id = int(last.key)
 
-    def unpublished(self, symbol: str, trade_id: str) -> None:
+    def unpublished(self, symbol: str, trade_id: str, fills: int) -> None:
         """A trade that was taken did not get out: it is as if it had not come."""
         flow = self.flow(symbol)
         if self._dense:
-            flow.holes = sorted([*flow.holes, (int(trade_id), int(trade_id))])
+            last = int(trade_id)
+            flow.holes = sorted([*flow.holes, (last - fills + 1, last)])
         else:
             flow.seen.discard(trade_id)
 
@@ -154,11 +158,11 @@ class Trades:
     def refill(self, events: Iterable[Print], parts: Parts) -> int:
         """Trades of a REST answer, oldest first: how many of them were new."""
         flow, count, now = self.flow(parts.symbol), 0, self._clock.now_ms()
+        events = list(events)
+        known = set() if self._dense else {e.id for e in events if e.id in flow.seen}
         for event in events:
-            if not self._is_new(flow, event):
-                continue
             trade = self._checked(event, parts, now, "backfill")
-            if trade is None:
+            if trade is None or not (self._is_new(flow, event) and event.id not in known):
                 continue
             flow.came(event)
             self._put(trade, now)
@@ -186,6 +190,7 @@ class Trades:
                 timestamp=event.timestamp,
                 received_at=received_at,
                 source=source,
+                fills=event.fills,
                 large=event.price * amount >= self._threshold(parts.symbol),
             )
         except (ValidationError, ValueError, TypeError) as error:

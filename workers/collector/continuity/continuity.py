@@ -76,6 +76,7 @@ class Continuity:
         self._feeds = feeds
         self._parts: Mapping[str, Parts] = {}
         self._up: set[Subscription] = set()
+        self._down: set[Subscription] = set()  # lost, and not up again
         self._kinds = [KIND_OF[kind] for kind in row.streams]
         self._log = logging.getLogger(publishing.exchange)
         self.gaps = Gaps(publishing, origin.worker, origin.epoch)
@@ -85,6 +86,9 @@ class Continuity:
         self.refill.ready = lambda: publishing.outbox.connected
         self.watchdog = Watchdog(self._clock, self._log)
         self.watermarks = Watermarks(path, publishing.outbox, self._marks)
+        self.watermarks.at_once = lambda: {"gaps": self.gaps.kept()}
+        self.watermarks.on_kept = self.gaps.release
+        self.gaps.held = True
         self._latest_marks: Marks = {}
         self._latest_due = 0.0
         self._asking: set[asyncio.Task[None]] = set()
@@ -116,6 +120,12 @@ class Continuity:
             for task in self._asking:
                 task.cancel()
 
+    async def finish(self) -> None:
+        """Keep where the next run goes on, and tell what was held back: before the last messages
+        are sent, and again when they are settled."""
+        for _ in range(2):  # what was noted before, then what holds now
+            await self.watermarks.save()
+
     def set_symbols(self, parts: Mapping[str, Parts]) -> None:
         """Watch over these. A new one goes on where a run before this one ended."""
         gone, added = set(self._parts) - set(parts), set(parts) - set(self._parts)
@@ -123,11 +133,14 @@ class Continuity:
         self.refill.set_symbols(dict(parts))
         self.watchdog.set_symbols(parts)
         self._up = {stream for stream in self._up if stream.symbol in parts}
+        self._down = {stream for stream in self._down if stream.symbol in parts}
         for symbol in gone:
             self.gaps.forget(symbol)
             self._feeds.trades.leave(symbol)
         for symbol in added:
             now = self._clock.monotonic()
+            for kind in self._kinds:
+                self.coverage.broke(kind, symbol, "added")
             parts[symbol].pulses = {kind: Pulse(now) for kind in WATCHED}
             self._resume(symbol)
 
@@ -138,6 +151,7 @@ class Continuity:
             return
         was_up = stream in self._up
         self._up.discard(stream)
+        self._down.add(stream)
         parts.waiting.add(stream.kind)
         kind = KIND_OF[stream.kind]
         self.coverage.broke(kind, stream.symbol, reason)
@@ -175,6 +189,7 @@ class Continuity:
 
     def _on_up(self, stream: Subscription, parts: Parts) -> None:
         self._up.add(stream)
+        self._down.discard(stream)
         symbol = stream.symbol
         if stream.kind is StreamKind.TRADES:
             flow = self._feeds.trades.flow(symbol)
@@ -227,7 +242,7 @@ class Continuity:
         symbol, time = trade["symbol"], trade["timestamp"]
         if symbol not in self._parts:
             return
-        self._feeds.trades.unpublished(symbol, trade["id"])
+        self._feeds.trades.unpublished(symbol, trade["id"], trade["fills"])
         self.coverage.broke(TRADES, symbol, reason)
         before = None if time is None else time - 1
         self.gaps.open(Place(TRADES, symbol), f"dropped: {reason}", Mark(None, before))
@@ -252,6 +267,7 @@ class Continuity:
         stream_kind = next(s for s, k in KIND_OF.items() if k is kind)
         up = {stream.symbol for stream in self._up if stream.kind is stream_kind}
         down = {symbol: "not subscribed" for symbol in self._parts if symbol not in up}
+        down |= {s.symbol: "lost" for s in self._down if s.kind is stream_kind}
         if kind is ORDERBOOK:
             down |= {s: "no valid book" for s, parts in self._parts.items() if parts.book is None}
         return down | self.gaps.reasons(kind)
@@ -321,9 +337,20 @@ class Continuity:
         pulse = parts.pulses.get(StreamKind.QUOTE)
         return Mark(None, pulse.event_time or None) if pulse else NOWHERE
 
+    def _adopt(self, symbol: str) -> None:
+        """Gaps that a killed run left open go on."""
+        kept = self.watermarks.former.get("gaps", {})
+        for id_, body in list(kept.items()):
+            place = _place(body)
+            if place is not None and place.symbol == symbol:
+                del kept[id_]
+                self.coverage.broke(place.kind, symbol, "restart")
+                self.gaps.adopt(place, body)
+
     def _resume(self, symbol: str) -> None:
         """What a run before this one left off, is open until it is repaired."""
         former = self.watermarks.former
+        self._adopt(symbol)
         for name, kind in (("trades", TRADES), ("orderbook", ORDERBOOK), ("ticker", TICKER)):
             mark = _parsed(former.get(name, {}).pop(symbol, None))
             if mark is None:
@@ -339,6 +366,15 @@ class Continuity:
         settled = former.get("funding", {}).pop(symbol, None)
         if isinstance(settled, int):
             self._feeds.settlements.resume(symbol, settled)
+
+
+def _place(kept: Any) -> Place | None:
+    """The stream of a gap that was kept on disk."""
+    match kept:
+        case {"kind": str(name), "symbol": str(symbol)}:
+            kind = next((kind for kind in KIND_OF.values() if kind.name == name), None)
+            return None if kind is None else Place(kind, symbol, kept.get("timeframe") or "")
+    return None
 
 
 def _parsed(content: object) -> Mark | None:

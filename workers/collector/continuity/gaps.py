@@ -2,9 +2,10 @@
 
 import hashlib
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import orjson
+from pydantic import ValidationError
 
 from shared.completeness import Gap, GapState
 from shared.fact import Fact
@@ -44,13 +45,15 @@ class Closing:
 class Gaps:
     """Opens, tells and closes them.
 
-    The id of a gap comes from where it begins, so that a run which finds the same hole after the
-    one before was killed goes on with the same gap.
+    While `held`, what is told waits for `release`: open gaps have to be on disk first, so that none
+    stays open for ever whose run was killed. The next run adopts them from there.
     """
 
     def __init__(self, publishing: Publishing, worker: str, epoch: str) -> None:
+        self.held = False
         self.opened = 0
         self.unrepairable = 0
+        self._untold: list[Gap] = []
         self._publishing = publishing
         self._worker, self._epoch = worker, epoch
         self._open: dict[Place, Gap] = {}
@@ -76,11 +79,13 @@ class Gaps:
 
     def open(self, place: Place, reason: str, last: Mark) -> None:
         """A gap that is open already goes on: it begins earlier."""
-        if place in self._open:
+        known = self._open.get(place)
+        if known is not None:
+            self._begin_earlier(place, known, last)
             return
         now = self._publishing.clock.now_ms()
         gap = Gap(
-            id=self._id(place, last),
+            id=self._new_id(place),
             rev=1,
             exchange=self._publishing.exchange,
             symbol=place.symbol,
@@ -97,6 +102,13 @@ class Gaps:
         self.opened += 1
         self._open[place] = gap
         self._tell(gap)
+
+    def _begin_earlier(self, place: Place, gap: Gap, last: Mark) -> None:
+        if last.time is None or gap.last_time is None or last.time >= gap.last_time:
+            return
+        begin = {"rev": gap.rev + 1, "last_key": last.key, "last_time": last.time}
+        self._open[place] = gap.model_copy(update=begin)
+        self._tell(self._open[place])
 
     def close(self, place: Place, closing: Closing) -> None:
         gap = self._open.pop(place, None)
@@ -120,14 +132,44 @@ class Gaps:
         for place in [place for place in self._open if place.symbol == symbol]:
             self.close(place, Closing("unrepairable"))
 
+    def release(self) -> None:
+        """Tell what was held back."""
+        untold, self._untold = self._untold, []
+        for gap in untold:
+            self._put(gap)
+
+    def kept(self) -> dict[str, Any]:
+        """The open gaps, by id, as `adopt` takes them."""
+        return {gap.id: dict(gap.__dict__) for gap in self._open.values()}
+
+    def adopt(self, place: Place, kept: object) -> bool:
+        """Go on with a gap that a killed run left open; False for what is none.
+
+        That run may have told of its end without keeping that: this tells again that it is open.
+        """
+        try:
+            gap = Gap.model_validate(kept)
+        except ValidationError:
+            return False
+        mine = {"rev": gap.rev + 2, "worker": self._worker, "epoch": self._epoch}
+        self._open[place] = gap.model_copy(update=mine)
+        self.opened += 1
+        self._tell(self._open[place])
+        return True
+
     def _tell(self, gap: Gap) -> None:
+        if self.held:
+            self._untold.append(gap)
+        else:
+            self._put(gap)
+
+    def _put(self, gap: Gap) -> None:
         body = orjson.dumps(gap.__dict__)
         now = gap.closed_at or gap.opened_at
         self._publishing.put(Fact(GAP, gap.symbol, body, now, f"{gap.id}:{gap.rev}"))
 
-    def _id(self, place: Place, last: Mark) -> str:
-        kind, symbol, timeframe = place
-        # What has no key and no time before it begins with this run.
-        begin = last if last != NOWHERE else self._epoch
-        named = (self._publishing.exchange, self._worker, kind.name, symbol, timeframe, begin)
-        return hashlib.blake2b(repr(named).encode(), digest_size=12).hexdigest()
+    def _new_id(self, place: Place) -> str:
+        """Never given before: this run's number of the gap is part of it."""
+        named = (self._publishing.exchange, self._worker, self._epoch, place.kind.name)
+        digest = hashlib.blake2b(repr((*named, *place[1:], self.opened)).encode(), digest_size=12)
+        return digest.hexdigest()

@@ -15,11 +15,11 @@ from typing import Protocol
 
 from shared.clock import Clock
 from shared.completeness import GapState
-from shared.errors import ExchangeError
+from shared.errors import ExchangeError, NetworkError
 from shared.kinds import TRADES
 from shared.retry import Backoff
 from workers.collector.catalogue.row import TradeFeed
-from workers.collector.continuity.gaps import Closing, Gaps, Mark, Place
+from workers.collector.continuity.gaps import NOWHERE, Closing, Gaps, Mark, Place
 from workers.collector.events import Print
 from workers.collector.parts import Parts
 from workers.collector.trades import Flow, Trades
@@ -64,6 +64,7 @@ class Refill:
         self._wanted: asyncio.Queue[str] = asyncio.Queue()  # one entry a symbol at most
         self._queued: set[str] = set()
         self._working: set[str] = set()
+        self._again: set[str] = set()  # wanted while they are worked on
         self._tries: dict[str, Backoff] = {}
         self._log = logging.getLogger("main")
 
@@ -72,7 +73,9 @@ class Refill:
 
     def want(self, symbol: str) -> None:
         """The stream of this symbol runs again: bring back what it missed."""
-        if symbol not in self._queued:
+        if symbol in self._working:
+            self._again.add(symbol)
+        elif symbol not in self._queued:
             self._queued.add(symbol)
             self._wanted.put_nowait(symbol)
 
@@ -90,7 +93,11 @@ class Refill:
         parts = self._parts.get(symbol)
         if parts is None:
             return 0
-        return await self._looked(parts, self._trades.flow(symbol).last)
+        begin = self._trades.flow(symbol).last
+        page = await self._client.fetch_trades(symbol)
+        if begin != NOWHERE and not _reaches(page, begin):
+            self._trades.on_jump(symbol, begin)  # more is missing than a page holds
+        return self._taken(page, parts, begin)
 
     async def _work(self) -> None:
         while True:
@@ -102,6 +109,9 @@ class Refill:
                     await self._repair(symbol)
                 finally:
                     self._working.discard(symbol)
+                if symbol in self._again:
+                    self._again.discard(symbol)
+                    self.want(symbol)
 
     async def _repair(self, symbol: str) -> None:
         place = Place(TRADES, symbol)
@@ -118,7 +128,7 @@ class Refill:
             self._later(symbol)
             return
         self._tries.pop(symbol, None)
-        if symbol not in self._parts or not self.running(symbol):
+        if symbol not in self._parts or not self.running(symbol) or symbol in self._again:
             return
         self._gaps.close(place, closing)
 
@@ -140,7 +150,9 @@ class Refill:
         return Closing("unrepairable", after, None, recovered)
 
     async def _looked(self, parts: Parts, begin: Mark) -> int:
-        page = await self._client.fetch_trades(parts.symbol)
+        return self._taken(await self._client.fetch_trades(parts.symbol), parts, begin)
+
+    def _taken(self, page: list[Print], parts: Parts, begin: Mark) -> int:
         count = self._trades.refill(_after(page, begin), parts)
         self.recovered += count
         return count
@@ -157,11 +169,16 @@ class Refill:
         if left:
             raise ExchangeError(f"{left} numbers are not listed yet")
         state: GapState = "unrepairable" if missing else "repaired"
-        return Closing(state, flow.last, missing, found.recovered, absent)
+        first = flow.last
+        if missing and found.oldest is not None:
+            first = Mark(found.oldest.id, found.oldest.timestamp)
+        return Closing(state, first, missing, found.recovered, absent)
 
     async def _paged(self, parts: Parts, begin: Mark) -> _Found:
         """From the newest page back to where the gap begins, or as far as the venue reaches."""
         symbol, pages = parts.symbol, [await self._client.fetch_trades(parts.symbol)]
+        if not pages[0] and begin.key is not None:
+            raise NetworkError("no trade is listed, though there were some")
         while not _reaches(pages[-1], begin) and self._feed.pages and len(pages) < _MAX_PAGES:
             older = await self._client.fetch_trades(symbol, pages[-1][0]) if pages[-1] else []
             older = _before(older, pages[-1])

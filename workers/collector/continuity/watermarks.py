@@ -34,6 +34,10 @@ class Watermarks:
 
     def __init__(self, path: Path, outbox: Settling, current: Callable[[], Marks]) -> None:
         self.former: Marks = _parsed(read_json(path))
+        #: What is kept as it is now, whatever is settled; and who hears that it is on disk.
+        self.at_once: Callable[[], Marks] = dict
+        self.on_kept: Callable[[], None] = lambda: None
+        self._settled: Marks = {}
         self._path, self._outbox, self._current = path, outbox, current
         self._noted: Marks = {}
         self._mark = 0
@@ -43,10 +47,11 @@ class Watermarks:
     async def save(self) -> None:
         """Each 250 ms: write what has become safe, note what was put since."""
         if self._noted and self._outbox.settled_up_to(self._mark):
-            await self._write(self._noted)
-            self._noted = {}
+            self._settled, self._noted = self._noted, {}
         if not self._noted:
             self._mark, self._noted = self._outbox.mark(), self._current()
+        await self._write(self._settled | self.at_once())
+        self.on_kept()
 
     async def _write(self, marks: Marks) -> None:
         if marks == self._written:
