@@ -12,6 +12,10 @@ class Clock(Protocol):
         """Wall clock, milliseconds of the Unix epoch. For stamps only: it can jump."""
         ...
 
+    def now_ns(self) -> int:
+        """The same in nanoseconds, to tell apart what comes within one millisecond."""
+        ...
+
     def monotonic(self) -> float:
         """Seconds that never go back. For ages, deadlines and timers."""
         ...
@@ -24,6 +28,8 @@ class SystemClock:
 
     def now_ms(self) -> int:
         return time.time_ns() // 1_000_000
+
+    now_ns = staticmethod(time.time_ns)
 
     def monotonic(self) -> float:
         return time.monotonic()

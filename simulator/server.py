@@ -3,6 +3,7 @@
 import asyncio
 from contextlib import suppress
 from dataclasses import dataclass, field
+from email.utils import formatdate
 from itertools import cycle
 from pathlib import Path
 from time import time
@@ -10,7 +11,7 @@ from time import time
 import orjson
 from aiohttp import WSCloseCode, WSMsgType, web
 
-from simulator.clock import SKEW_MS
+from simulator.clock import SKEW_MS, now_s
 from simulator.dialect import Reply
 from simulator.faults.control import Control
 from simulator.happening import Rates
@@ -167,7 +168,7 @@ class Server:
         return web.Response(
             status=reply.status,
             body=reply.body,
-            headers=reply.headers,
+            headers={"Date": formatdate(now_s(), usegmt=True)} | reply.headers,
             content_type=reply.content_type,
         )
 

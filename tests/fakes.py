@@ -13,6 +13,9 @@ class FakeClock:
     def now_ms(self) -> int:
         return 1_800_000_000_000 + round(self.elapsed_s * 1000)
 
+    def now_ns(self) -> int:
+        return 1_000_000 * self.now_ms()
+
     def monotonic(self) -> float:
         return 1000.0 + self.elapsed_s
 

@@ -19,7 +19,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 def pytest_configure(config: pytest.Config) -> None:
     path = config.getoption("--report")
-    if path is not None:
+    if path is not None and not hasattr(config, "workerinput"):  # one that collects, of many
         config.pluginmanager.register(Report(path))
 
 

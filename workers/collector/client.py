@@ -17,6 +17,8 @@ from workers.collector.edge import venue_errors
 from workers.collector.events import BookUpdate, Candle, Print, RestUpdate, Settled
 from workers.collector.hot import GRANTED_AT, PREPAID, REQUEST_CLASS, FrameSink
 from workers.collector.readers import READERS
+from workers.collector.rest_trace import RestTrace
+from workers.collector.venue_clock import VenueClock
 
 _REST_TIMEOUT_MS = 10_000
 _REST_DEADLINE_S = 120.0  # of one call: its wait for the budget included
@@ -57,6 +59,8 @@ class VenueClient:
         self._ccxt.budget_key = venue.name
         self._ccxt.clock = clock
         self.breaker = self._ccxt.breaker = Breaker(clock)
+        self.venue_clock = self._ccxt.venue_clock = VenueClock(clock, venue.server_time)
+        self.rest_trace = self._ccxt.rest_trace = RestTrace(clock)
 
     def send_frames_to(self, sink: FrameSink) -> None:
         self._ccxt.sink = sink
@@ -168,6 +172,13 @@ class VenueClient:
             market_id = self.markets[symbol].id
             candles = [_candle(market_id, timeframe, row) for row in rows if None not in row[:6]]
         return GRANTED_AT.get(), candles
+
+    async def ask_time(self) -> None:
+        """Have the venue say what time it is; `venue_clock` hears it. Raises ExchangeError."""
+        REQUEST_CLASS.set(RequestClass.LIVE)
+        with venue_errors():
+            async with asyncio.timeout(_REST_DEADLINE_S):
+                await self._ccxt.ask_time()
 
     async def close(self) -> None:
         """End the connections. Raises ExchangeError where a venue does not let go in time."""

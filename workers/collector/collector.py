@@ -92,6 +92,7 @@ class Collector:
         )
         self.client.send_frames_to(self.intake)
         self.client.breaker.on_change = self._on_breaker
+        self.client.venue_clock.on_change = self._on_skew
         self.streams = Streams(self.client, clock, self.log)
         self.books = BookKeeper(row.book, self.client, clock, self.log)
         self.timeframes = config.collection.timeframes
@@ -161,6 +162,13 @@ class Collector:
         else:
             self.log.warning("REST of the venue is left alone for a while: %s", state)
 
+    def _on_skew(self, skewed: bool) -> None:
+        offset_s = (self.client.venue_clock.offset_ms or 0.0) / 1000
+        if skewed:
+            self.log.warning("The venue's clock is %+.1f s from ours", offset_s)
+        else:
+            self.log.info("The venue's clock and ours agree again")
+
     def _overviews(self, publishing: Publishing, max_age: MaxAge) -> Overviews:
         """Whatever is said of a symbol beside its prices, and who hears of it."""
         listeners = (
@@ -206,6 +214,7 @@ class Collector:
             tasks.create_task(self.candles.run())
             tasks.create_task(self.continuity.run())
             tasks.create_task(self._refresh_markets())
+            tasks.create_task(self.client.venue_clock.run(self.client.ask_time))
 
     async def _serve_cycles(self) -> None:
         """Starts with the first connection: a fleet starts as a whole, its broker last of all.
@@ -304,6 +313,7 @@ class Collector:
                 "rest": self.client.breaker.state,
                 "rest_failures": self.bulk.failures,
                 "candles": self.candles.counts,
+                "clock": self.client.venue_clock.as_dict(),
             },
         )
 

@@ -21,6 +21,8 @@ from shared.budget import Budget, RequestClass
 from shared.clock import Clock
 from workers.collector.catalogue.row import StreamKind
 from workers.collector.events import Acknowledged, Event, Print
+from workers.collector.rest_trace import PASSAGE, RestTrace
+from workers.collector.venue_clock import VenueClock
 
 #: Why the request that this task is making is made.
 REQUEST_CLASS = ContextVar("request_class", default=RequestClass.REPAIR)
@@ -56,6 +58,9 @@ class HotFrames:
     budget_key: str
     clock: Clock
     breaker: Breaker
+    venue_clock: VenueClock
+    rest_trace: RestTrace
+    session: Any  # ccxt's, of aiohttp
 
     def peel(self, frame: Any) -> Sequence[Event] | None:
         """The events of a hot frame, or None for a frame that is ccxt's business."""
@@ -79,6 +84,12 @@ class HotFrames:
             except Exception as error:
                 self.sink.on_bad_row(row, error)
         return events
+
+    def open(self, lazy: bool = False) -> None:
+        """ccxt makes its session here when it needs one."""
+        super().open(lazy)  # type: ignore[misc]
+        if self.session is not None:
+            self.rest_trace.follow(self.session)
 
     def client(self, url: str) -> Any:
         """ccxt's connection to `url`. It decodes frames before `handle_message` sees them."""
@@ -106,6 +117,10 @@ class HotFrames:
             handle(message)
         except Exception as error:
             self.sink.on_bad_frame(getattr(message, "data", message), error)
+
+    async def ask_time(self) -> None:
+        """Whatever answers tells what time it is."""
+        await self.fetch_time()  # type: ignore[attr-defined]
 
     async def throttle(self, cost: float | None = None) -> None:
         """Called by ccxt before each request with its cost. Raises CircuitBreakerOpenError."""
@@ -136,8 +151,9 @@ class HotFrames:
 
     def handle_errors(self, code: int, reason: str, url: str, method: str, *rest: Any) -> Any:
         """Called by ccxt with each answer: a 418 or 429 stops all requests to this venue."""
+        headers, body = rest[0] or {}, rest[2]
+        self.venue_clock.hear(PASSAGE.get(), headers, body)
         if code in (418, 429):
-            headers = rest[0] or {}
             self.budget.ban(self.budget_key, retry_after_s(headers.get("Retry-After")))
         return super().handle_errors(code, reason, url, method, *rest)  # type: ignore[misc]
 

@@ -33,6 +33,8 @@ class Gate(Dialect):
             "X-Gate-RateLimit-Requests-Remain": str(max(0, limit.weight - used)),
             "X-Gate-RateLimit-Limit": str(limit.weight),
             "X-Gate-RateLimit-Reset-Timestamp": str(int(reset)),
+            "X-In-Time": str(int(now_s() * 1_000_000)),
+            "X-Out-Time": str(int(now_s() * 1_000_000)),
         }
 
     def handler(self, path: str) -> Callable[[Query], object] | None:

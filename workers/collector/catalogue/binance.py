@@ -9,6 +9,7 @@ from workers.collector.catalogue.row import (
     CandleFeed,
     Chain,
     FundingHistory,
+    ServerTime,
     Stream,
     StreamKind,
     TradeFeed,
@@ -97,4 +98,5 @@ BINANCE = Venue(
         pages=True,
         reach="a day and more, by fromId",
     ),
+    server_time=ServerTime(field="serverTime"),  # of exchangeInfo; the other answers have `Date`
 )

@@ -9,6 +9,7 @@ from workers.collector.catalogue.row import (
     CandleFeed,
     Chain,
     FundingHistory,
+    ServerTime,
     Stream,
     StreamKind,
     TradeFeed,
@@ -67,4 +68,5 @@ BITGET = Venue(
         pages=True,
         reach="90 days, by idLessThan",
     ),
+    server_time=ServerTime(field="requestTime"),
 )

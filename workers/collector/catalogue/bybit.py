@@ -8,6 +8,7 @@ from workers.collector.catalogue.row import (
     CandleFeed,
     Chain,
     FundingHistory,
+    ServerTime,
     Stream,
     StreamKind,
     TradeFeed,
@@ -59,4 +60,5 @@ BYBIT = Venue(
         pages=False,
         reach="the last 1000 trades",
     ),
+    server_time=ServerTime(field="time"),
 )

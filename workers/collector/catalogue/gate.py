@@ -9,6 +9,7 @@ from workers.collector.catalogue.row import (
     CandleFeed,
     Chain,
     FundingHistory,
+    ServerTime,
     Stream,
     StreamKind,
     TradeFeed,
@@ -65,4 +66,5 @@ GATE = Venue(
         pages=True,
         reach="days, by last_id",
     ),
+    server_time=ServerTime(header="X-Out-Time"),  # "API Gateway in/out time", each answer
 )

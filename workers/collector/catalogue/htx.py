@@ -9,6 +9,7 @@ from workers.collector.catalogue.row import (
     CandleFeed,
     Chain,
     FundingHistory,
+    ServerTime,
     Stream,
     StreamKind,
     TradeFeed,
@@ -89,4 +90,5 @@ HTX = Venue(
         pages=False,
         reach="the last 2000 trades",
     ),
+    server_time=ServerTime(field="ts"),
 )

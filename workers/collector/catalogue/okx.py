@@ -8,6 +8,7 @@ from workers.collector.catalogue.row import (
     CandleFeed,
     Chain,
     FundingHistory,
+    ServerTime,
     Stream,
     StreamKind,
     TradeFeed,
@@ -72,4 +73,5 @@ OKX = Venue(
         pages=True,
         reach="three months, by `after`",
     ),
+    server_time=ServerTime(),
 )

@@ -121,6 +121,15 @@ class BulkCall:
 
 
 @dataclass(frozen=True, slots=True)
+class ServerTime:
+    """Where a REST answer says what time it is at the venue: in a `field` of its body
+    (milliseconds), or a `header` of the venue's own (microseconds), else in the header `Date`."""
+
+    field: str | None = None
+    header: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class FundingHistory:
     """How far an answer of `fetch_funding_rate_history` reaches, asked with a start."""
 
@@ -145,6 +154,7 @@ class Venue:
     limit: Limit  # in ccxt's cost units
     limit_source: str
     trades: TradeFeed
+    server_time: ServerTime
 
 
 #: ccxt's websocket option: ms between pings; its own 30-180 s find a dead peer too late.

@@ -71,6 +71,11 @@ class Gate(HotFrames, ccxt.pro.gate):
     async def fetch_snapshot(self, symbol: str, depth: int) -> Any:
         return await self.fetch_order_book(symbol, depth, {"with_id": True})
 
+    async def ask_time(self) -> None:
+        """Of one contract: the venue's time is on the address of its spot markets."""
+        id_ = next(market["id"] for market in self.markets.values() if market["swap"])
+        await self.publicFuturesGetSettleContractsContract({"settle": "usdt", "contract": id_})
+
     def parse_ticker(self, ticker: Any, market: Any = None) -> Any:
         """The venue does not say what the price was a day ago: ccxt works it out of a change in
         percent with two decimals."""

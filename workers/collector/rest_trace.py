@@ -1,0 +1,82 @@
+"""REST requests as they pass over the wire: when each was sent and answered, and with what."""
+
+from collections.abc import Callable, Mapping
+from contextvars import ContextVar
+from dataclasses import dataclass, field
+from types import SimpleNamespace
+
+import aiohttp
+from yarl import URL
+
+from shared.clock import Clock
+
+
+@dataclass(slots=True, eq=False)
+class Passage:
+    """One request and its answer, as far as they have come; moments in monotonic seconds."""
+
+    sent_at: float  # its headers were written
+    sent_ns: int  # the same on the wall clock
+    answered_at: float | None = None  # the answer's headers were here
+    status: int = 0
+    headers: Mapping[str, str] = field(default_factory=dict)  # the answer's
+
+
+#: The latest request that this task has made.
+PASSAGE: ContextVar[Passage | None] = ContextVar("passage", default=None)
+
+OnBody = Callable[[Passage, str, URL, bytes], None]
+"""Hears of each answer whose body is there: its passage, the method, the address, the bytes after
+the transport's compression. May not raise, may not wait."""
+
+
+class RestTrace:
+    """What `session.trace_configs` takes: for all requests of one session."""
+
+    def __init__(self, clock: Clock) -> None:
+        self.on_body: OnBody | None = None
+        self.config = aiohttp.TraceConfig()
+        self.config.on_request_start.append(self._on_start)
+        self.config.on_request_headers_sent.append(self._on_sent)
+        self.config.on_request_end.append(self._on_answered)
+        self.config.on_response_chunk_received.append(self._on_body)
+        self.config.freeze()
+        self._clock = clock
+
+    def follow(self, session: aiohttp.ClientSession) -> None:
+        """Trace this session as well; one that is traced stays so."""
+        if self.config not in session.trace_configs:
+            session.trace_configs.append(self.config)
+
+    async def _on_start(
+        self, _: aiohttp.ClientSession, context: SimpleNamespace, params: object
+    ) -> None:
+        context.passage = Passage(self._clock.monotonic(), self._clock.now_ns())
+        PASSAGE.set(context.passage)
+
+    async def _on_sent(
+        self, _: aiohttp.ClientSession, context: SimpleNamespace, params: object
+    ) -> None:
+        """Later than the start by name resolution, connection and TLS."""
+        context.passage.sent_at = self._clock.monotonic()
+        context.passage.sent_ns = self._clock.now_ns()
+
+    async def _on_answered(
+        self,
+        _: aiohttp.ClientSession,
+        context: SimpleNamespace,
+        params: aiohttp.TraceRequestEndParams,
+    ) -> None:
+        passage: Passage = context.passage
+        passage.answered_at = self._clock.monotonic()
+        passage.status, passage.headers = params.response.status, params.response.headers
+
+    async def _on_body(
+        self,
+        _: aiohttp.ClientSession,
+        context: SimpleNamespace,
+        params: aiohttp.TraceResponseChunkReceivedParams,
+    ) -> None:
+        """aiohttp calls it once an answer, with the whole of it."""
+        if self.on_body is not None:
+            self.on_body(context.passage, params.method, params.url, params.chunk)
