@@ -5,6 +5,7 @@ import logging
 import os
 import sys
 from enum import StrEnum
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -197,14 +198,40 @@ def sim_status(as_json: Json = False) -> None:
     raise typer.Exit(show_faults(_place(), as_json))
 
 
+@app.command()
+def record(
+    exchange: Annotated[str | None, typer.Argument(help="The venue.")] = None,
+    seconds: Annotated[
+        float | None, typer.Option(min=1, help="Record so long; else until Ctrl-C.")
+    ] = None,
+    out: Annotated[
+        Path | None, typer.Option(help="Below this directory, instead of the fleet's own.")
+    ] = None,
+    listed: Annotated[bool, typer.Option("--list", help="What was recorded so far.")] = False,
+    as_json: Json = False,
+) -> None:
+    """Record a venue's raw traffic, of the symbols in config.json; publishes nothing.
+
+    `fleet replay` serves it again. A collector records besides its work where its exchange has
+    `"record": true` in config.json.
+    """
+    from cli.record import list_recordings, run_record
+
+    if listed == (exchange is not None):
+        raise typer.BadParameter("name a venue, or ask for --list")
+    if exchange is None:
+        raise typer.Exit(list_recordings(_place(), out, as_json))
+    run_record(_place(), exchange, seconds, out)
+
+
 @app.command(
     context_settings={"ignore_unknown_options": True, "allow_extra_args": True},
 )
 def replay(
     context: typer.Context,
-    directory: Annotated[str, typer.Argument(help="Where the captures are.")],
+    directory: Annotated[str, typer.Argument(help="Where the recordings or captures are.")],
 ) -> None:
-    """Serve a captured market again.
+    """Serve a recorded market again.
 
     Options go to the simulator: --capture NAME, --port PORT, --speed FACTOR.
     """

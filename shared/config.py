@@ -123,10 +123,17 @@ class VenueUrls(Section):
     ws: str = Field(pattern=r"^wss?://[^\s/]+")
 
 
+class Recording(Section):
+    """What recordings of raw traffic may take of the disk."""
+
+    max_gb: float = Field(default=10, gt=0)  # a venue, in 10^9 bytes; then the oldest files go
+
+
 class VenueConfig(Section):
     """What one venue needs beyond the catalogue."""
 
     urls: VenueUrls | None = None
+    record: bool = False  # whether its raw traffic is kept, below {home}/recordings
     options: dict[str, Any] = {}  # merged over the ccxt options of the catalogue
 
 
@@ -156,6 +163,7 @@ class Config(BaseSettings):
     symbols: tuple[SymbolName, ...] = Field(default=(), max_length=MAX_SYMBOLS)
     collection: Collection = Collection()
     logging: Logging = Logging()
+    recording: Recording = Recording()
     api_keys_file: str = ".env.keys"
     exchange_configs: dict[VenueName, VenueConfig] = {}
 

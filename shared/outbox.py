@@ -34,6 +34,9 @@ FLUSH_S = 0.005
 _REPEAT_LOOK_S = 1.0
 #: What lossless messages may take of memory while they wait, where a disk is next.
 _BEFORE_DISK = Bounds(queued_bytes=8 * MIB)
+#: Latest values are conflated as soon as this much is unconfirmed. RabbitMQ 3.10 confirms late, by
+#: more than half a second, while a slow reader's queue pages to disk.
+_BEFORE_CONFLATION = Bounds(unconfirmed=10_000, unconfirmed_bytes=16 * MIB)
 _MAX_ID_BYTES = 255
 
 log = logging.getLogger("rabbitmq")
@@ -81,7 +84,9 @@ class Outbox:
         self._overflowing = False
         bounds = _BEFORE_DISK if spool else Bounds()
         self._lossless = _make_publisher(broker, "lossless", bounds, self._on_settled, clock)
-        self._latest = _make_publisher(broker, "latest", Bounds(), self._on_settled, clock)
+        self._latest = _make_publisher(
+            broker, "latest", _BEFORE_CONFLATION, self._on_settled, clock
+        )
         self._custody = Custody(self._lossless, spool, self.ledger, clock)
 
     @property

@@ -3,6 +3,7 @@
 import argparse
 import logging
 import sys
+from pathlib import Path
 
 from shared.clock import SystemClock
 from shared.config import Settings
@@ -14,9 +15,17 @@ from workers.collector import lean_ccxt
 
 def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m workers.collector", description=__doc__)
-    parser.add_argument("exchange", help="binance, bybit, bitget, htx or gate")
+    parser.add_argument("exchange", help="binance, bybit, bitget, htx, gate or okx")
+    parser.add_argument(
+        "--record-only", action="store_true", help="record its raw traffic and publish nothing"
+    )
+    parser.add_argument("--seconds", type=float, help="record so long; else until a signal")
+    parser.add_argument("--out", type=Path, help="record below this directory")
+    given = parser.parse_args()
+    if not given.record_only and (given.seconds or given.out):
+        parser.error("--seconds and --out are of --record-only")
     try:
-        venue = canonical_venue(parser.parse_args().exchange)
+        venue = canonical_venue(given.exchange)
     except ConfigurationError as error:
         sys.stderr.write(f"{error}\n")
         return EXIT_CONFIG
@@ -33,6 +42,15 @@ def main() -> int:
 
         await Collector(settings, venue, exchange, SystemClock()).run(stop)
 
+    async def record(settings: Settings, stop: Stop) -> None:
+        lean_ccxt.install()
+        from workers.collector.recording import only
+
+        wish = only.Wish(given.seconds, given.out)
+        await only.record(settings, venue, wish, SystemClock(), stop)
+
+    if given.record_only:
+        return run(f"record-{venue}", record)
     return run(f"collector-{venue}", collect)
 
 

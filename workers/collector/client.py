@@ -17,6 +17,7 @@ from workers.collector.edge import venue_errors
 from workers.collector.events import BookUpdate, Candle, Print, RestUpdate, Settled
 from workers.collector.hot import GRANTED_AT, PREPAID, REQUEST_CLASS, FrameSink
 from workers.collector.readers import READERS
+from workers.collector.recording.tap import Tap
 from workers.collector.rest_trace import RestTrace
 from workers.collector.venue_clock import VenueClock
 
@@ -64,6 +65,11 @@ class VenueClient:
 
     def send_frames_to(self, sink: FrameSink) -> None:
         self._ccxt.sink = sink
+
+    def record_by(self, tap: Tap) -> None:
+        """Let `tap` have whatever passes from now on; before anything is connected."""
+        self._ccxt.tap = tap
+        self.rest_trace.on_body = tap.on_body
 
     async def load_markets(self) -> None:
         """Learn what the venue lists; what it listed before is replaced. Raises ExchangeError."""

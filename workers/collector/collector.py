@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+from contextlib import nullcontext
 
 from shared.broker import Broker
 from shared.budget import Budget
@@ -46,6 +47,7 @@ from workers.collector.overview.settlements import Settlements
 from workers.collector.publishing import Publishing
 from workers.collector.quarantine import Quarantine
 from workers.collector.quotes import Quotes
+from workers.collector.recording.recorder import Recorder
 from workers.collector.status import StatusTeller
 from workers.collector.streams import Streams
 from workers.collector.trades import Trades
@@ -56,6 +58,8 @@ _MARKETS_REFRESH_S = 300.0
 
 class Collector:
     """Wires one venue's parts together; `run` is the story."""
+
+    outbox_class: type[Outbox] = Outbox
 
     def __init__(self, settings: Settings, venue: str, exchange: str, clock: Clock) -> None:
         config, row = settings.config, CATALOGUE[venue]
@@ -72,7 +76,7 @@ class Collector:
         self.sequences = Sequences(state_dir / "sequences.json", self.epoch)
         self.broker = Broker.of(settings, self.program)
         origin = Origin(exchange, self.worker, self.epoch)
-        self.outbox = Outbox(
+        self.outbox = self.outbox_class(
             self.broker,
             origin,
             self.sequences,
@@ -91,6 +95,9 @@ class Collector:
             clock,
         )
         self.client.send_frames_to(self.intake)
+        self.recorder: Recorder | None = None
+        if config.venue(venue).record:
+            self.record_by(Recorder.of(settings, venue, clock))
         self.client.breaker.on_change = self._on_breaker
         self.client.venue_clock.on_change = self._on_skew
         self.streams = Streams(self.client, clock, self.log)
@@ -156,6 +163,11 @@ class Collector:
         self.intake.route(Candle, self.candles.take)
         self.intake.route(Acknowledged, self.continuity.on_acknowledged)
 
+    def record_by(self, recorder: Recorder) -> None:
+        """Keep what passes on the wire, from the start of `run` to its end."""
+        self.recorder = recorder
+        self.client.record_by(recorder.tap)
+
     def _on_breaker(self, state: str) -> None:
         if state == "closed":
             self.log.info("REST of the venue answers again")
@@ -181,7 +193,8 @@ class Collector:
     async def run(self, stop: Stop) -> None:
         """Collect until `stop`; then feeds first, what they gave next, the broker last."""
         saving = every(HEARTBEAT_S, self._save_sequences, self.clock)
-        async with running(stop, self.outbox.run(), self.status.run(), self.vitals.run(), saving):
+        work = (self.outbox.run(), self.status.run(), self.vitals.run(), saving)
+        async with self.recorder or nullcontext(), running(stop, *work):
             listening = self.desired.listen(self.broker, self.worker)
             async with running(stop, listening, self._collect()):
                 await stop.wait()
@@ -314,6 +327,7 @@ class Collector:
                 "rest_failures": self.bulk.failures,
                 "candles": self.candles.counts,
                 "clock": self.client.venue_clock.as_dict(),
+                **({"recording": self.recorder.counts()} if self.recorder else {}),
             },
         )
 

@@ -21,6 +21,7 @@ from shared.budget import Budget, RequestClass
 from shared.clock import Clock
 from workers.collector.catalogue.row import StreamKind
 from workers.collector.events import Acknowledged, Event, Print
+from workers.collector.recording.tap import Tap
 from workers.collector.rest_trace import PASSAGE, RestTrace
 from workers.collector.venue_clock import VenueClock
 
@@ -59,7 +60,8 @@ class HotFrames:
     clock: Clock
     breaker: Breaker
     venue_clock: VenueClock
-    rest_trace: RestTrace
+    rest_trace: RestTrace | None = None
+    tap: Tap | None = None  # of a recording
     session: Any  # ccxt's, of aiohttp
 
     def peel(self, frame: Any) -> Sequence[Event] | None:
@@ -88,7 +90,7 @@ class HotFrames:
     def open(self, lazy: bool = False) -> None:
         """ccxt makes its session here when it needs one."""
         super().open(lazy)  # type: ignore[misc]
-        if self.session is not None:
+        if self.session is not None and self.rest_trace is not None:
             self.rest_trace.follow(self.session)
 
     def client(self, url: str) -> Any:
@@ -97,6 +99,8 @@ class HotFrames:
         if not hasattr(client, "guarded"):
             client.guarded = True
             client.handle_message = partial(self._decode, client.handle_message)
+            if self.tap is not None:
+                self.tap.attach(client)
         return client
 
     def handle_message(self, client: Any, message: Any) -> None:
@@ -151,9 +155,9 @@ class HotFrames:
 
     def handle_errors(self, code: int, reason: str, url: str, method: str, *rest: Any) -> Any:
         """Called by ccxt with each answer: a 418 or 429 stops all requests to this venue."""
-        headers, body = rest[0] or {}, rest[2]
-        self.venue_clock.hear(PASSAGE.get(), headers, body)
+        self.venue_clock.hear(PASSAGE.get(), rest[2])
         if code in (418, 429):
+            headers = rest[0] or {}
             self.budget.ban(self.budget_key, retry_after_s(headers.get("Retry-After")))
         return super().handle_errors(code, reason, url, method, *rest)  # type: ignore[misc]
 

@@ -83,11 +83,11 @@ class VenueClock:
             "age_s": round(age_s),
         }
 
-    def hear(self, passage: Passage | None, headers: Mapping[str, str] | None, body: Any) -> None:
-        """Take what an answer says of the time, if anything. Never raises."""
+    def hear(self, passage: Passage | None, body: Any) -> None:
+        """Take what an answer says of the time, if anything; `body` as JSON. Never raises."""
         if passage is None or passage.answered_at is None:
             return
-        said = _said(self._source, headers or {}, body)
+        said = _said(self._source, passage.headers, body)
         if said is not None:
             self.add(*said, passage.sent_at, passage.answered_at)
 
