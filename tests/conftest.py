@@ -6,12 +6,17 @@ from collections.abc import Generator, Iterator
 from types import FrameType
 
 import pytest
+from hypothesis import settings
 
 from cli.broker_node import Node
 from shared.errors import BrokerError, ConfigurationError
 from tests.brokers import SessionBroker, Vhosts, private_node, session_broker
 
 pytest_plugins = ["tests.report"]
+
+# A machine with other work on it is no reason for a property to fail.
+settings.register_profile("fleet", deadline=None)
+settings.load_profile("fleet")
 
 #: A test which takes longer hangs. `@pytest.mark.deadline(seconds)` states another.
 DEADLINE_S = 120
