@@ -9,9 +9,10 @@ import signal
 import sys
 from pathlib import Path
 
-from simulator.capture import JsonLines
+from simulator.capture import Capture, JsonLines
 from simulator.happening import Rates
 from simulator.recorded import RECORDED
+from simulator.recording import Recording
 from simulator.replay import Replay
 from simulator.server import Server, Settings
 from simulator.truth import Truth
@@ -77,7 +78,7 @@ def add_habits(parser: argparse.ArgumentParser, rates: Rates) -> None:
 
 def parse_replay(arguments: list[str]) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="simulator replay", description="Serve a recording.")
-    parser.add_argument("directory", type=Path, help="holds http/ and frames/")
+    parser.add_argument("directory", type=Path, help="holds {venue}/{day}, or http and frames")
     parser.add_argument("--capture", required=True, choices=sorted(RECORDED))
     parser.add_argument("--host", default="127.0.0.1")
     parser.add_argument("--port", type=int, default=8900, help="0 takes any free port")
@@ -96,12 +97,18 @@ async def serve(settings: Settings) -> None:
 async def replay(given: argparse.Namespace) -> None:
     stop = stop_signal()
     recorded = RECORDED[given.capture]()
-    capture = JsonLines(given.directory, given.capture)
+    capture = open_capture(given.directory, given.capture)
     player = Replay(capture, recorded, Truth(given.truth), given.speed)
     await player.listen(given.host, given.port)
     announce(given.host, player.port, f"{recorded.venue}, recorded")
     await stop.wait()
     await player.stop()
+
+
+def open_capture(directory: Path, name: str) -> Capture:
+    """Whatever of this name is there."""
+    captured = JsonLines(directory, name)
+    return captured if captured.exists() else Recording(directory, RECORDED[name].venue)
 
 
 def stop_signal() -> asyncio.Event:

@@ -353,6 +353,7 @@ async def test_a_killed_broker_loses_nothing_and_repeats_only_what_was_in_flight
     settled = Settlements()
     async with broker_with_topology(broker_node.amqp_url) as (broker, channel):
         await reader(channel, "kept")
+    await asyncio.to_thread(broker_node.keep_definitions)
     publisher = make(broker, "test", Bounds(unconfirmed=200), settled)
     offered = 0
 

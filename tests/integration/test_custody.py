@@ -78,6 +78,7 @@ def check(ids: list[str], count: int, duplicates: int = IN_FLIGHT) -> None:
 @pytest.mark.deadline(120)
 async def test_a_broker_that_is_killed_and_comes_back(broker_node: Node, tmp_path: Path) -> None:
     broker = await declared(broker_node.amqp_url)
+    await asyncio.to_thread(broker_node.keep_definitions)
     outbox = outbox_of(broker, tmp_path, "w-0")
     count = 5000
     async with running(outbox):

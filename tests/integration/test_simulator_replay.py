@@ -83,7 +83,7 @@ async def test_binance_every_trade_and_four_books() -> None:
 def rebuilt_binance(frames: list[Any], symbol: str) -> tuple[float, float]:
     """The best prices after all recorded deltas on top of the recorded snapshot."""
     id_ = symbol.split("/")[0] + "USDT"
-    bodies = {(b.path, b.query.get("symbol")): b.text for b in captured("BINANCE_FUTURES")}
+    bodies = {(b.path, b.query.get("symbol")): b.data for b in captured("BINANCE_FUTURES")}
     snapshot = orjson.loads(bodies["/fapi/v1/depth", id_])
     sides = {side: dict(snapshot[side]) for side in ("bids", "asks")}
     for frame in frames:
@@ -107,7 +107,7 @@ async def test_gate_nine_books_move() -> None:
     updates = [f for f in frames if f["channel"] == "futures.order_book_update"]
     last = {f["result"]["s"]: f["result"]["u"] for f in updates if f["event"] == "update"}
     shots = {
-        body.query["contract"]: orjson.loads(body.text)["id"]
+        body.query["contract"]: orjson.loads(body.data)["id"]
         for body in captured("GATEIO_FUTURES")
         if body.path.endswith("/order_book")
     }
@@ -132,7 +132,7 @@ async def test_gate_nine_books_move() -> None:
 
 
 def rebuilt_gate(updates: list[Any], id_: str) -> tuple[float, float]:
-    bodies = {b.query.get("contract"): b.text for b in captured("GATEIO_FUTURES")}
+    bodies = {b.query.get("contract"): b.data for b in captured("GATEIO_FUTURES")}
     snapshot = orjson.loads(bodies[id_])
     sides = {
         side: {float(level["p"]): level["s"] for level in snapshot[side]}
