@@ -19,6 +19,8 @@ RATE = 2_000
 _TICKERS, _BOOKS, _TRADES = 20, 10, 11
 _QUANTILES = (0.5, 0.9, 0.99, 0.999, 1.0)
 _FLOWING_S = 90.0
+#: Polled by REST, or sent once a second whatever the venue does: how old they are is that pace.
+_PACED = ("ohlcv", "funding", "open_interest", "liquidation")
 
 
 @dataclass(slots=True)
@@ -70,7 +72,8 @@ async def measure(lab: Lab) -> list[Row]:
 
 
 def _rows(what: str, delays: Delays, seconds: float, cores: dict[str, float]) -> list[Row]:
-    everything = [delay for each in delays.by_kind.values() for delay in each]
+    pushed = {kind: each for kind, each in delays.by_kind.items() if kind not in _PACED}
+    everything = [delay for each in pushed.values() for delay in each]
     details: dict[str, object] = {
         "rate": len(everything) / seconds,
         "without_a_time": delays.untimed,
@@ -78,7 +81,8 @@ def _rows(what: str, delays: Delays, seconds: float, cores: dict[str, float]) ->
     details["cores"] = cores
     rows = [Row(what, _figures(everything, barred=True), details=details)]
     for kind, each in sorted(delays.by_kind.items()):
-        rows.append(Row(f"  of it {kind}, {len(each) / seconds:,.0f}/s", _figures(each)))
+        which = "of it" if kind in pushed else "beside it"
+        rows.append(Row(f"  {which} {kind}, {len(each) / seconds:,.0f}/s", _figures(each)))
     return rows
 
 

@@ -7,6 +7,7 @@ from contextlib import asynccontextmanager
 from aio_pika.abc import AbstractIncomingMessage
 
 from shared.broker import Broker, own_queue
+from shared.heap import settle
 from shared.topology import topology
 
 #: Routing key, body, epoch of its worker, wall clock seconds of its arrival.
@@ -27,5 +28,6 @@ async def listening(amqp_url: str, take: Take) -> AsyncIterator[None]:
     async with await broker.connect("listener") as connection:
         channel = await connection.channel(publisher_confirms=False)
         queue = await own_queue(channel, "client", "bench", (("futures_data", "#"),))
+        settle()
         await queue.consume(on_message, no_ack=True)
         yield

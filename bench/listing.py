@@ -4,8 +4,12 @@ import time
 from collections.abc import Callable, Mapping
 from typing import Any
 
-#: The books stand around the price of all trades and just below all quotes.
+#: Of all trades. Quotes begin above it; before them books end there on one side, at ASK on the
+#: other: above whatever quotes there will be.
 PRICE = 1_000_000
+ASK = 1_900_000
+SIZE = "1.5"
+_TRADED = f"{PRICE}.10"
 
 
 def market_ids(count: int) -> list[str]:
@@ -18,18 +22,19 @@ def symbols(count: int) -> list[str]:
 
 
 class Listing:
-    """Bodies by path. They differ in nothing but the market's name and the time."""
+    """Bodies by path. They agree with what streams said last: a collector would notice."""
 
     def __init__(self, count: int, levels: int) -> None:
         self.ids = market_ids(count)
         self.sides = {
             "bids": [[f"{PRICE - i / 10:.1f}", f"{1 + i % 7}.5"] for i in range(levels)],
-            "asks": [[f"{PRICE + 0.1 + i / 10:.1f}", f"{1 + i % 5}.5"] for i in range(levels)],
+            "asks": [[f"{ASK + i / 10:.1f}", f"{1 + i % 5}.5"] for i in range(levels)],
         }
+        self._quotes: dict[str, tuple[str, str]] = {}  # the last of each market, bid and ask
         self._rows: dict[str, Callable[[], Any]] = {
             "/fapi/v1/exchangeInfo": self._exchange_info,
             "/fapi/v1/ticker/24hr": lambda: [_day(id_) for id_ in self.ids],
-            "/fapi/v1/ticker/bookTicker": lambda: [_best(id_) for id_ in self.ids],
+            "/fapi/v1/ticker/bookTicker": lambda: [self._best(id_) for id_ in self.ids],
             "/fapi/v1/premiumIndex": lambda: [_premium(id_) for id_ in self.ids],
             "/fapi/v1/fundingInfo": lambda: [_funding(id_) for id_ in self.ids],
             "/fapi/v1/ping": dict[str, Any],
@@ -42,9 +47,24 @@ class Listing:
         return row() if row else None
 
     def depth(self, update_id: int, query: Mapping[str, str]) -> dict[str, Any]:
-        limit = int(query.get("limit", "500"))
-        sides = {side: levels[:limit] for side, levels in self.sides.items()}
-        return {"lastUpdateId": update_id, "E": now_ms(), "T": now_ms(), **sides}
+        limit, quote = int(query.get("limit", "500")), self._quotes.get(query["symbol"])
+        best = [[[price, SIZE]] for price in quote] if quote else [[], []]
+        bids, asks = best[0] + self.sides["bids"], best[1] + self.sides["asks"]
+        times = {"lastUpdateId": update_id, "E": now_ms(), "T": now_ms()}
+        return times | {"bids": bids[:limit], "asks": asks[:limit]}
+
+    def quote(self, id_: str, bid: str, ask: str) -> tuple[list[list[str]], list[list[str]]]:
+        """The best prices from now on; what that changes about the book's bids and asks."""
+        before = self._quotes.get(id_, ())
+        self._quotes[id_] = bid, ask
+        gone = [[[price, "0"]] for price in before] or [[], []]
+        return gone[0] + [[bid, SIZE]], gone[1] + [[ask, SIZE]]
+
+    def _best(self, id_: str) -> dict[str, Any]:
+        bid, ask = self._quotes.get(id_, (f"{PRICE}.0", f"{ASK}.0"))
+        sizes = {"bidQty": SIZE, "askQty": SIZE}
+        prices = {"symbol": id_, "bidPrice": bid, "askPrice": ask}
+        return prices | sizes | {"time": now_ms(), "lastUpdateId": 1}
 
     def _exchange_info(self) -> dict[str, Any]:
         limit = {"rateLimitType": "REQUEST_WEIGHT", "interval": "MINUTE", "intervalNum": 1}
@@ -92,7 +112,7 @@ def _contract(id_: str) -> dict[str, Any]:
 
 
 def _day(id_: str) -> dict[str, Any]:
-    price = f"{PRICE}.0"
+    price = _TRADED
     return {
         "symbol": id_,
         "priceChange": "0.0",
@@ -110,18 +130,6 @@ def _day(id_: str) -> dict[str, Any]:
         "firstId": 1,
         "lastId": 2,
         "count": 2,
-    }
-
-
-def _best(id_: str) -> dict[str, Any]:
-    return {
-        "symbol": id_,
-        "bidPrice": f"{PRICE}.0",
-        "bidQty": "1.5",
-        "askPrice": f"{PRICE}.1",
-        "askQty": "1.5",
-        "time": now_ms(),
-        "lastUpdateId": 1,
     }
 
 

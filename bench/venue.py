@@ -19,8 +19,8 @@ import orjson
 import uvloop
 from aiohttp import WSMsgType, web
 
-from bench.listing import PRICE, Listing
-from bench.tape import QUOTE, TICK_S, TRADE, Stream, render
+from bench.listing import ASK, PRICE, Listing
+from bench.tape import NUMBER_BASE, QUOTE, TICK_S, TRADE, Stream, render
 
 DEPTH = "depth"
 #: Books change slowly: they have to live, and are not what is counted.
@@ -111,15 +111,19 @@ class Venue:
                 await asyncio.sleep(0.1)
             for id_ in ids:
                 await asyncio.sleep(self._depth_interval_s / len(ids))
-                transport = self._books.get(id_)
-                if transport is not None and not transport.is_closing():
-                    transport.write(self._delta(id_))
+                update = self._updates[id_] + 1
+                level, size = update % 20, f"{1 + update % 9}.5"
+                bids = [[f"{PRICE - level / 10:.1f}", size]]
+                self._change(id_, bids, [[f"{ASK + level / 10:.1f}", size]])
 
-    def _delta(self, id_: str) -> bytes:
+    def _change(self, id_: str, bids: list[list[str]], asks: list[list[str]]) -> None:
+        delta, transport = self._delta(id_, bids, asks), self._books.get(id_)
+        if transport is not None and not transport.is_closing():
+            transport.write(delta)
+
+    def _delta(self, id_: str, bids: list[list[str]], asks: list[list[str]]) -> bytes:
         before = self._updates[id_]
         self._updates[id_] = update = before + 1
-        level = update % 20
-        size = f"{1 + update % 9}.5"
         now = time.time_ns() // 1_000_000
         body = orjson.dumps(
             {
@@ -130,8 +134,8 @@ class Venue:
                 "U": update,
                 "u": update,
                 "pu": before,
-                "b": [[f"{PRICE - level / 10:.1f}", size]],
-                "a": [[f"{PRICE + 0.1 + level / 10:.1f}", size]],
+                "b": bids,
+                "a": asks,
             }
         )
         return b"\x81\x7e" + len(body).to_bytes(2) + body
@@ -154,7 +158,13 @@ class Venue:
                 late_s = max(late_s, -wait)
                 await asyncio.sleep(0)
             for transport, data in tick:
-                transport.write(data)
+                if not transport.is_closing():
+                    transport.write(data)
+        for stream, _ in streams:
+            if stream.kind == QUOTE and stream.number:
+                price = NUMBER_BASE + stream.number
+                changes = self.listing.quote(stream.id, f"{price}.10", f"{price}.20")
+                self._change(stream.id, *changes)
         return {
             "frames": tape.frames,
             "size": tape.size,

@@ -233,7 +233,8 @@ def replay(
 ) -> None:
     """Serve a recorded market again.
 
-    Options go to the simulator: --capture NAME, --port PORT, --speed FACTOR.
+    Options go to the simulator: --capture NAME (a venue, as `fleet record --list` names it;
+    needed), --port PORT (8900; 0: any free one), --speed FACTOR (1), --host ADDRESS, --truth FILE.
     """
     from cli.replay import run_replay
 

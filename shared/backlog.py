@@ -57,9 +57,13 @@ class Backlog:
         return self._behind_sent < self.bounds.unconfirmed // 2
 
     @property
-    def waits(self) -> bool:
-        """Whether anything stands before a message that is offered now."""
-        return bool(self._waiting)
+    def waiting(self) -> int:
+        """How many messages stand before one that is offered now."""
+        return len(self._waiting)
+
+    @property
+    def waiting_bytes(self) -> int:
+        return self._bytes
 
     def messages(self) -> Iterator[Publication]:
         yield from self._waiting

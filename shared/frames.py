@@ -68,7 +68,7 @@ class FramePublisher(Queued):
 
     @property
     def room(self) -> bool:
-        return self.connected and not self._backlog.waits and self._window_open()
+        return self.connected and self._window_open(self._backlog.waiting)
 
     async def run(self) -> None:
         while True:
@@ -218,11 +218,14 @@ class FramePublisher(Queued):
         self._unconfirmed.clear()
         self._unconfirmed_bytes = 0
 
-    def _window_open(self) -> bool:
+    def _window_open(self, before: int = 0) -> bool:
+        """Whether the broker may be sent one more message, after `before` that wait."""
+        backlog, bounds = self._backlog, self._backlog.bounds
+        unconfirmed_bytes = self._unconfirmed_bytes + (backlog.waiting_bytes if before else 0)
         return (
-            len(self._unconfirmed) < self._backlog.bounds.unconfirmed
-            and self._unconfirmed_bytes < self._backlog.bounds.unconfirmed_bytes
-            and not self._backlog.stalled
+            len(self._unconfirmed) + before < bounds.unconfirmed
+            and unconfirmed_bytes < bounds.unconfirmed_bytes
+            and not backlog.stalled
         )
 
 

@@ -17,7 +17,7 @@ SCHEMA = 1
 Price = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 Size = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 Ratio = Annotated[float, Field(allow_inf_nan=False)]
-Milliseconds = Annotated[int, Field(gt=0)]
+Milliseconds = Annotated[int, Field(gt=0, lt=2**53)]  # JSON's integers go no further
 
 
 class Message(BaseModel):

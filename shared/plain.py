@@ -40,7 +40,7 @@ class PlainPublisher(Queued):
 
     @property
     def room(self) -> bool:
-        return self.connected and not self._backlog.waits and self._window_open()
+        return self.connected and self._window_open(self._backlog.waiting)
 
     async def run(self) -> None:
         await self._broker.keep(self._purpose, self._serve)
@@ -121,6 +121,7 @@ class PlainPublisher(Queued):
         self._backlog.put_back(list(self._unconfirmed.values()))
         self._unconfirmed.clear()
 
-    def _window_open(self) -> bool:
-        free = len(self._unconfirmed) < min(self._backlog.bounds.unconfirmed, _WINDOW)
+    def _window_open(self, before: int = 0) -> bool:
+        on_its_way = len(self._unconfirmed) + before
+        free = on_its_way < min(self._backlog.bounds.unconfirmed, _WINDOW)
         return free and not self._backlog.stalled

@@ -135,7 +135,7 @@ class Publisher(Protocol):
 
     @property
     def room(self) -> bool:
-        """Whether a message offered now would be sent at once."""
+        """Whether a message offered now would wait for nothing but the event loop."""
         ...
 
     async def run(self) -> None:

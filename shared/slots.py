@@ -3,7 +3,8 @@
 from collections.abc import Iterator
 
 from shared.fact import Fact
-from shared.kinds import FUTURES
+from shared.kinds import FUTURES, Kind
+from shared.pace import Pace
 
 
 class Slots:
@@ -11,7 +12,7 @@ class Slots:
 
     def __init__(self) -> None:
         self._facts: dict[str, Fact] = {}
-        self._sent_at: dict[str, float] = {}  # of kinds with a pace; monotonic seconds
+        self._paces: dict[Kind, Pace] = {}
 
     def __len__(self) -> int:
         return len(self._facts)
@@ -30,12 +31,15 @@ class Slots:
 
     def due(self, key: str, fact: Fact, now: float) -> bool:
         """Whether a fact may go out now, by the pace of its kind; it is taken to have gone."""
-        pace = fact.kind.min_interval_s
-        if pace is None:
+        interval_s = fact.kind.min_interval_s
+        if interval_s is None:
             return True
-        if now - self._sent_at.get(key, -pace) < pace:
+        pace = self._paces.get(fact.kind)
+        if pace is None:
+            pace = self._paces[fact.kind] = Pace(interval_s)
+        if pace.wait_s(key, now):
             return False
-        self._sent_at[key] = now
+        pace.use(key, now)
         return True
 
     def take(self, now: float) -> list[Fact]:

@@ -9,6 +9,8 @@ import signal
 import sys
 from pathlib import Path
 
+import uvloop
+
 from simulator.capture import Capture, JsonLines
 from simulator.happening import Rates
 from simulator.recorded import RECORDED
@@ -21,9 +23,9 @@ from simulator.truth import Truth
 def main() -> int:
     try:
         if sys.argv[1:2] == ["replay"]:
-            asyncio.run(replay(parse_replay(sys.argv[2:])))
+            uvloop.run(replay(parse_replay(sys.argv[2:])))
         else:
-            asyncio.run(serve(parse(sys.argv[1:])))
+            uvloop.run(serve(parse(sys.argv[1:])))
     except OSError as error:  # no such capture, not gzip, a port that is taken
         sys.stderr.write(f"simulator: {error}\n")
         return 1
@@ -101,8 +103,18 @@ async def replay(given: argparse.Namespace) -> None:
     player = Replay(capture, recorded, Truth(given.truth), given.speed)
     await player.listen(given.host, given.port)
     announce(given.host, player.port, f"{recorded.venue}, recorded")
+    ending = asyncio.create_task(tell_end(player))
     await stop.wait()
+    ending.cancel()
+    await asyncio.gather(ending, return_exceptions=True)
     await player.stop()
+
+
+async def tell_end(player: Replay) -> None:
+    await player.ended.wait()
+    sent, missed = player.delivery.sent, player.delivery.missed
+    sys.stdout.write(f"replayed to the end: {sent} frames were sent, {missed} missed\n")
+    sys.stdout.flush()
 
 
 def open_capture(directory: Path, name: str) -> Capture:

@@ -14,6 +14,8 @@ SLACK_S = 0.5
 _WAIT_MAX_S = 10.0
 _TIME = re.compile(r"\d{10}(\d{3}){0,3}")
 """A moment in seconds, milliseconds, microseconds or nanoseconds: another one each time."""
+_COUNTS = ("limit", "size")
+"""How many rows are wanted: of candles as many as have passed since some moment."""
 
 Key = tuple[object, ...]
 
@@ -69,17 +71,15 @@ class Answers:
         return next((self._series[key] for key in keys if key in self._series), None)
 
     def _keys(self, method: str, path: str, query: Mapping[str, str]) -> Iterator[Key]:
-        """The question, then the same at any time."""
+        """The question, then the same at any time, then for any number of rows."""
         if not self._whole:
             yield path, query.get(self._recorded.subject)
             return
-        exact = frozenset(query.items())
-        yield method, path, exact
-        timeless = frozenset(
-            (name, "*" if _TIME.fullmatch(value) else value) for name, value in query.items()
-        )
-        if timeless != exact:
-            yield method, path, timeless
+        yield method, path, frozenset(query.items())
+        timeless = {n: "*" if _TIME.fullmatch(value) else value for n, value in query.items()}
+        yield method, path, "at any time", frozenset(timeless.items())
+        unlimited = {n: value for n, value in timeless.items() if n not in _COUNTS}
+        yield method, path, "any number", frozenset(unlimited.items())
 
 
 def _under_way(series: _Series, now_s: float) -> float | None:

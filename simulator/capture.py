@@ -31,10 +31,31 @@ class Body:
 @dataclass(frozen=True, slots=True)
 class Received:
     """A recorded websocket frame; `at_s` epoch seconds of its receipt, `data` as on the wire: text,
-    or the bytes of a binary frame."""
+    or the bytes of a binary frame, `wire` the number of its connection."""
 
     at_s: float
     data: str | bytes
+    wire: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Sent:
+    """What the recorded client sent over a connection."""
+
+    at_s: float
+    data: str
+    wire: int
+
+
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """A recorded connection ended; or another begins under its number, so that it has."""
+
+    at_s: float
+    wire: int
+
+
+Event = Body | Received | Sent | Ended
 
 
 class Capture(ABC):
@@ -45,7 +66,7 @@ class Capture(ABC):
     answers are found by their path and market alone."""
 
     @abstractmethod
-    def events(self) -> Iterator[Body | Received]:
+    def events(self) -> Iterator[Event]:
         """In the order of time. Raises OSError where nothing is recorded."""
 
 
@@ -62,7 +83,7 @@ class JsonLines(Capture):
     def exists(self) -> bool:
         return self._frames.exists()
 
-    def events(self) -> Iterator[Body | Received]:
+    def events(self) -> Iterator[Event]:
         """Answers first: each is there once, and holds for the whole capture."""
         yield from self.bodies()
         yield from self.frames()

@@ -9,7 +9,7 @@ import orjson
 import zstandard
 from yarl import URL
 
-from simulator.capture import Body, Capture, Received
+from simulator.capture import Body, Capture, Ended, Event, Received, Sent
 
 _PIECE = 2**20
 
@@ -23,16 +23,28 @@ class Recording(Capture):
         self._directory = directory / venue
         self._prefix = f"/{venue}"
 
-    def events(self) -> Iterator[Body | Received]:
+    def events(self) -> Iterator[Event]:
         files = self.files()
         if not files:
             raise FileNotFoundError(f"nothing was recorded in {self._directory}")
         for file in files:
             for row in rows(file):
-                if row["dir"] == "recv":
-                    yield Received(row["t"] / 1e9, _data(row))
-                elif row["dir"] == "rest":
-                    yield self._body(row)
+                event = self._event(row)
+                if event is not None:
+                    yield event
+
+    def _event(self, row: dict[str, Any]) -> Event | None:
+        at_s, wire = row["t"] / 1e9, row["conn"]
+        match row["dir"]:
+            case "recv":
+                return Received(at_s, _data(row), wire)
+            case "rest":
+                return self._body(row)
+            case "send":
+                return Sent(at_s, row["raw"], wire)
+            case "open" | "close":
+                return Ended(at_s, wire)
+        return None
 
     def files(self) -> list[Path]:
         """Oldest first."""

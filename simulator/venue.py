@@ -61,6 +61,8 @@ class Venue:
         for market in self.markets:
             self._refresh(market)
             market.shift(ms)
+        for session in self.sessions.values():
+            session.heard_ms += ms  # nobody was silent for that
         self.skew_ms += ms
 
     def all_markets(self) -> Iterator[Market]:

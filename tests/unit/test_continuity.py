@@ -1,6 +1,8 @@
 """What the parts of a collector tell of their streams, and what becomes of it: gaps and coverage."""
 
-from collections.abc import Callable, Iterator
+import asyncio
+import logging
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
@@ -9,19 +11,25 @@ from typing import Any
 import orjson
 import pytest
 
-from shared.kinds import CANDLE, GAP, TRADES
+from shared.batch import Batch, encode_row
+from shared.kinds import CANDLE, FUNDING, GAP, LIQUIDATION, TRADES, Kind
 from shared.outbox import Origin
 from shared.publisher import Publication
+from shared.symbolset import Revision
+from shared.topology import BATCHES
 from tests.recording import BTC, Recording, RecordingOutbox
 from tests.unit.test_refill import Venue
+from tests.waiting import eventually
 from workers.collector.books.orderbook import OrderBook
 from workers.collector.catalogue import CATALOGUE
 from workers.collector.catalogue.row import StreamKind, Subscription
 from workers.collector.client import Market
-from workers.collector.continuity.continuity import Continuity, Feeds
+from workers.collector.continuity.continuity import Continuity, Wanted
+from workers.collector.continuity.feeds import Feeds
 from workers.collector.continuity.gaps import NOWHERE, Mark, Place
 from workers.collector.events import Acknowledged, Print, Quote
 from workers.collector.publishing import Publishing
+from workers.collector.streams import Streams
 from workers.collector.trades import Trades
 
 ETH = "ETH/USDT:USDT"
@@ -56,7 +64,7 @@ class SettlingOutbox(RecordingOutbox):
 class Station(Recording):
     """A Continuity over trades that are real, and other feeds that only listen."""
 
-    def __init__(self, directory: Path, *, dense: bool = False) -> None:
+    def __init__(self, directory: Path, *, dense: bool = False, collects: bool = True) -> None:
         super().__init__()
         outbox: Any = SettlingOutbox()
         self.facts, self.ledger, self.outbox = outbox.facts, outbox.ledger, outbox
@@ -76,7 +84,9 @@ class Station(Recording):
         self.intake.route(Print, self.trades.take)
         self.intake.route(Quote, lambda *_: None)
         self.intake.route(Acknowledged, self.continuity.on_acknowledged)
-        self.collect(BTC)
+        self.continuity.watchdog.resubscribe = lambda *_: None
+        if collects:
+            self.collect(BTC)
 
     def _feeds(self) -> Feeds:
         venue: Any = self.venue
@@ -95,16 +105,28 @@ class Station(Recording):
         settlements: Any = SimpleNamespace(published={}, resume=lambda *_: None)
         return Feeds(venue, streams, books, self.trades, candles, settlements)
 
-    def collect(self, *symbols: str) -> None:
+    def collect(
+        self,
+        *symbols: str,
+        unlisted: Sequence[str] = (),
+        revision: Revision | None = None,
+        timeframes: Sequence[str] = (),
+    ) -> None:
         self.intake.set_markets([market for market in MARKETS if market.symbol in symbols])
-        self.continuity.set_symbols(self.intake.parts)
+        streams = [
+            Subscription(kind, symbol, timeframe)
+            for symbol in symbols
+            for kind in StreamKind
+            for timeframe in (timeframes if kind is StreamKind.CANDLES else ("",))
+        ]
+        self.continuity.set_symbols(self.intake.parts, Wanted(streams, unlisted, revision))
 
     def up(self, kind: StreamKind = StreamKind.TRADES, id_: str = "BTC", frame: str = "") -> None:
         self.intake.on_events([Acknowledged(id_, kind, frame)], 7)
 
     def live(self, count: int = 1) -> None:
         for _ in range(count):
-            self.intake.on_events([self.venue.trade()], 7)
+            self.intake.on_events([self.venue.trade()], 1_800_000_000_000)
 
     def gaps(self) -> list[dict[str, Any]]:
         return [orjson.loads(f.body) for f in self.facts if f.kind is GAP]
@@ -233,12 +255,18 @@ async def test_a_symbol_that_is_added_between_two_rows_is_not_covered_before(
 
 
 async def test_candles_are_covered_while_all_timeframes_are_up(station: Station) -> None:
+    station.collect(BTC, timeframes=("1m", "5m"))
     await station.continuity._tell()
-    for timeframe in ("1m", "5m"):
-        station.up(StreamKind.CANDLES, frame=timeframe)
+    station.up(StreamKind.CANDLES, frame="1m")
     for _ in range(2):
         await _passed(station, 10)
         await station.continuity._tell()
+    assert (await station.row(CANDLE.name))["exceptions"] == {BTC: "not subscribed"}
+    station.up(StreamKind.CANDLES, frame="5m")
+    for _ in range(2):
+        await _passed(station, 10)
+        await station.continuity._tell()
+    assert (await station.row(CANDLE.name))["exceptions"] == {}
     station.continuity.lost(stream(StreamKind.CANDLES, "5m"), "cut")
     for _ in range(2):
         await _passed(station, 10)
@@ -304,13 +332,185 @@ def test_a_trade_that_was_dropped_opens_a_gap_before_it(station: Station) -> Non
     station.up()
     station.live(3)
     fact = next(fact for fact in station.facts if fact.kind is TRADES)
-    message: Any = SimpleNamespace(kind=TRADES, exchange="futures_data", body=fact.body)
-    station.outbox.dropped(message, "spool_full")
+    station.outbox.dropped(lossless(TRADES, fact.body), "spool_full")
     (gap,) = station.gaps()
     first = station.venue.happened[0]
     assert first.timestamp is not None
     assert (gap["last_key"], gap["last_time"]) == (None, first.timestamp - 1)
     assert Place(TRADES, BTC) in station.continuity.gaps
+
+
+@pytest.mark.parametrize("kind", [CANDLE, LIQUIDATION, FUNDING], ids=lambda kind: kind.name)
+def test_what_was_dropped_and_can_not_be_fetched_again_is_named(
+    station: Station, kind: Kind
+) -> None:
+    body = {"symbol": BTC, "timestamp": 5}
+    station.outbox.dropped(lossless(kind, orjson.dumps(body)), "spool_full")
+    opened, closed = station.gaps()
+    assert (opened["kind"], opened["reason"]) == (kind.name, "dropped: spool_full")
+    assert (closed["state"], closed["missing"], closed["last_time"]) == ("unrepairable", 1, 4)
+
+
+async def test_a_batch_that_was_dropped_is_what_its_rows_were(station: Station) -> None:
+    station.up()
+    station.live(3)
+    rows = [fact for fact in station.facts if fact.kind is TRADES]
+    batch = Batch(TRADES)
+    for number, fact in enumerate(rows):
+        batch.add(encode_row(fact, number))
+    body, encoding = batch.encode("x", "w", "w/1")
+    await station.continuity._tell()
+    station.outbox.dropped(lossless(TRADES, body, BATCHES, encoding), "spool_full")
+    assert station.gaps()[0]["reason"] == "dropped: spool_full"
+    await _passed(station, 10)
+    assert (await station.row())["exceptions"][BTC] == "dropped: spool_full"
+
+
+def lossless(
+    kind: Kind, body: bytes, exchange: str = "futures_data", encoding: str | None = None
+) -> Publication:
+    return Publication(exchange, "key", kind, body, "id", {}, 5, content_encoding=encoding)
+
+
+async def test_a_run_that_never_collected_leaves_the_marks_as_they_were(tmp_path: Path) -> None:
+    station = Station(tmp_path)
+    station.up()
+    station.live(4)
+    station.continuity.lost(stream(StreamKind.LIQUIDATIONS), "refused")
+    await station.continuity.finish()
+    before = orjson.loads((tmp_path / "watermarks.json").read_bytes())
+    assert before["trades"]
+    await Station(tmp_path, collects=False).continuity.finish()
+    assert orjson.loads((tmp_path / "watermarks.json").read_bytes()) == before
+
+
+@pytest.mark.parametrize("saves", [0, 1, 2, 3])
+async def test_two_kills_in_a_row_lose_nothing(tmp_path: Path, saves: int) -> None:
+    first = Station(tmp_path, dense=True)
+    first.up()
+    first.live(6)
+    await first.continuity.finish()
+    second = Station(tmp_path, dense=True)
+    for _ in range(saves):
+        await second.continuity.watermarks.save()
+    third = Station(tmp_path, dense=True)
+    third.venue.happened = list(first.venue.happened)
+    for _ in range(8):
+        third.venue.trade()
+    third.up()
+    third.live()
+    repairing = asyncio.create_task(third.continuity.refill.run())
+    await eventually(lambda: Place(TRADES, BTC) not in third.continuity.gaps)
+    repairing.cancel()
+    published = {orjson.loads(fact.body)["id"] for fact in third.facts if fact.kind is TRADES}
+    assert {trade.id for trade in third.venue.happened[6:]} <= published
+
+
+async def test_marks_of_symbols_that_nobody_wants_are_forgotten(tmp_path: Path) -> None:
+    station = Station(tmp_path)
+    station.up()
+    station.live(4)
+    await station.continuity.finish()
+    following = Station(tmp_path, collects=False)
+    following.collect(ETH, unlisted=[BTC])  # for the moment
+    await following.continuity.finish()
+    assert Station(tmp_path).gaps()[0]["reason"] == "restart"
+    following = Station(tmp_path, collects=False)
+    following.collect(ETH)
+    await following.continuity.finish()
+    assert Station(tmp_path).gaps() == []
+
+
+async def test_liquidations_of_a_restart_are_a_gap(tmp_path: Path) -> None:
+    station = Station(tmp_path)
+    station.up(StreamKind.LIQUIDATIONS)
+    await station.continuity.finish()
+    following = Station(tmp_path)
+    assert [gap["kind"] for gap in following.gaps()] == ["liquidation"]
+    following.up(StreamKind.LIQUIDATIONS)
+    assert following.gaps()[-1]["state"] == "unrepairable"
+
+
+class Wire:
+    """A venue whose connection holds: trades come while it is subscribed."""
+
+    def __init__(self, station: Station) -> None:
+        self.station = station
+        self.subscribed = False
+        self.accepts = asyncio.Event()
+
+    async def watch(self, _stream: Subscription) -> None:
+        await self.accepts.wait()
+        self.subscribed = True
+        self.station.up()
+        await asyncio.Event().wait()
+
+    async def unwatch(self, _stream: Subscription) -> None:
+        await asyncio.sleep(0.02)
+        self.subscribed = False
+
+    def trade(self) -> str:
+        trade = self.station.venue.trade()
+        if self.subscribed:
+            self.station.intake.on_events([trade], 1_800_000_000_000)
+        return trade.id
+
+
+async def test_late_words_of_an_old_subscription_do_not_hide_what_the_new_one_missed(
+    station: Station,
+) -> None:
+    wire: Any = Wire(station)
+    streams = Streams(wire, station.clock, logging.getLogger("test"))
+    streams.on_lost = station.continuity.lost
+    repairing = asyncio.create_task(station.continuity.refill.run())
+    wire.accepts.set()
+    await streams.apply([stream()])
+    await eventually(lambda: wire.subscribed)
+    wire.accepts.clear()
+    for _ in range(5):
+        wire.trade()
+    station.continuity.lost(stream(), "silent")
+    streams.resubscribe(stream(), "silent")
+    wire.trade()  # it was only late
+    await eventually(lambda: not wire.subscribed)
+    missed = {wire.trade() for _ in range(4)}
+    wire.accepts.set()
+    await eventually(lambda: wire.subscribed)
+    wire.trade()
+    await eventually(lambda: Place(TRADES, BTC) not in station.continuity.gaps, 10)
+    repairing.cancel()
+    await streams.stop()
+    published = {orjson.loads(fact.body)["id"] for fact in station.facts if fact.kind is TRADES}
+    assert missed <= published
+
+
+async def test_a_row_is_of_the_revision_that_was_applied_and_names_what_is_not_listed(
+    station: Station,
+) -> None:
+    revision = Revision(registry="r", epoch=1, offset=2)
+    station.collect(BTC, unlisted=["X/USDT:USDT"], revision=revision)
+    station.up()
+    for _ in range(3):
+        await station.continuity._tell()
+        await _passed(station, 10)
+    row = await station.row()
+    assert (row["revision"]["offset"], row["symbols"]) == (2, 2)
+    assert row["exceptions"] == {"X/USDT:USDT": "not listed"}
+
+
+async def test_time_in_which_the_process_stood_still_is_not_covered(station: Station) -> None:
+    station.up()
+    for _ in range(3):
+        await station.continuity._tell()
+        await _passed(station, 10)
+    before = await station.row()
+    await _passed(station, 3600)
+    await station.continuity._tell()
+    await _passed(station, 10)
+    after = await station.row()
+    assert before["exceptions"] == after["exceptions"] == {}
+    assert after["until"] - after["from"] == 10_000
+    assert after["from"] > before["until"] + 3_500_000
 
 
 def test_watermarks_of_another_kind_of_file_are_nobodys(tmp_path: Path) -> None:

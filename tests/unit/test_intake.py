@@ -178,8 +178,12 @@ def test_a_bybit_ticker_is_its_snapshot_and_the_changes_since() -> None:
 class Sink:
     def __init__(self) -> None:
         self.bad: list[Exception] = []
+        self.events: list[Any] = []
 
-    def on_events(self, events: Any, received_at: int) -> None: ...
+    def on_events(self, events: Any, received_at: int) -> None:
+        self.events += events
+
+    def on_dataless_frame(self) -> None: ...
 
     def on_bad_row(self, row: object, error: Exception) -> None:
         self.bad.append(error)
@@ -199,8 +203,18 @@ class Sink:
 def test_a_frame_that_is_not_as_expected_never_leaves_the_handler(frame: Any) -> None:
     venue: Any = Binance({})
     venue.sink, venue.clock = Sink(), FakeClock()
-    venue.handle_message(None, frame)
+    venue.handle_message(SimpleNamespace(error=None), frame)
     assert len(venue.sink.bad) == 1
+
+
+def test_what_a_connection_still_says_after_it_was_given_up_is_not_taken() -> None:
+    venue: Any = Binance({})
+    venue.sink, venue.clock = Sink(), FakeClock()
+    quote = {"e": "bookTicker", "s": "BTC", "b": "1", "a": "2", "B": "1", "A": "1"}
+    venue.handle_message(SimpleNamespace(error=ccxt.NetworkError("cut")), quote)
+    assert venue.sink.events == []
+    venue.handle_message(SimpleNamespace(error=None), quote)
+    assert len(venue.sink.events) == 1
 
 
 def test_quarantine_is_bounded_and_counts_on() -> None:

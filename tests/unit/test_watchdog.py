@@ -36,6 +36,8 @@ class Kennel:
         parts = Parts(symbol)
         now = self.clock.monotonic()
         parts.pulses = {kind: Pulse(now) for kind in WATCHED}
+        for pulse in parts.pulses.values():
+            pulse.asked_at = now
         parts.waiting.clear()
         parts.book = OrderBook()
         parts.book.replace([[10, 1]], [[11, 1]])
@@ -177,3 +179,29 @@ def test_a_subscription_without_an_answer_is_made_again() -> None:
     kennel.parts.waiting.add(StreamKind.BOOK)
     kennel.pass_s(20, StreamKind.QUOTE)
     assert set(kennel.did("resubscribe")) >= {TRADES}
+
+
+def test_a_stream_whose_turn_to_be_subscribed_has_not_come_is_not_silent() -> None:
+    kennel = Kennel(symbols=3)
+    kennel.beat(*WATCHED)
+    lost = kennel.parts.pulses[TRADES.kind]
+    lost.asked_at = None
+    for price in range(100):  # the market moves; others are subscribed again meanwhile
+        kennel.dog.asked_at = kennel.clock.monotonic()
+        kennel.pass_s(1, QUOTE.kind, BOOK.kind, price=float(price))
+    assert TRADES not in kennel.did("silent")
+    lost.asked_at = kennel.clock.monotonic()
+    kennel.pass_s(3, QUOTE.kind, BOOK.kind, price=200.0)
+    assert TRADES not in kennel.did("silent")
+    kennel.pass_s(9, QUOTE.kind, BOOK.kind, price=201.0)
+    assert TRADES in kennel.did("silent")
+
+
+def test_subscriptions_that_nobody_sends_are_noticed() -> None:
+    kennel = Kennel()
+    kennel.parts.pulses[TRADES.kind].asked_at = None
+    kennel.pass_s(115, QUOTE.kind, BOOK.kind)
+    assert kennel.dog.alarms == 0
+    kennel.pass_s(10, QUOTE.kind, BOOK.kind)
+    assert kennel.did("not asked for") == [TRADES]
+    assert TRADES in kennel.did("redial") + kennel.did("resubscribe")

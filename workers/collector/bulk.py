@@ -33,6 +33,8 @@ class BulkCycle:
     ) -> None:
         self.failures = 0
         self._hurried = asyncio.Event()
+        #: Told of a collected symbol of which an answer says nothing, though the last one did.
+        self.on_unsaid: Callable[[str], None] = lambda _symbol: None
         self.on_update: Callable[[Parts, RestUpdate, float], None] = Parts.apply
         self._venue = venue
         self._client = client
@@ -93,11 +95,19 @@ class BulkCycle:
             self._failed(what, error, 0)
             return
         if not call.per_symbol:
-            self._answers[call.name] = asked_at, {update.symbol: update for update in updates}
+            self._remember(call.name, asked_at, updates)
         for update in updates:
             parts = self._intake.parts.get(update.symbol)
             if parts is not None:
                 self.on_update(parts, update, asked_at)
+
+    def _remember(self, name: str, asked_at: float, updates: Iterable[RestUpdate]) -> None:
+        _, before = self._answers.get(name, (0.0, {}))
+        said = {update.symbol: update for update in updates}
+        self._answers[name] = asked_at, said
+        for symbol in self._intake.parts:
+            if symbol in before and symbol not in said:
+                self.on_unsaid(symbol)
 
     def _failed(self, what: str, error: Exception, retry: int) -> None:
         self.failures += 1

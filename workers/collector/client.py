@@ -2,7 +2,10 @@
 
 import asyncio
 import importlib
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, NamedTuple
 
 import ccxt
@@ -11,11 +14,12 @@ from shared.breaker import Breaker
 from shared.budget import Budget, RequestClass
 from shared.clock import Clock
 from shared.config import VenueConfig, VenueKeys
-from shared.errors import NetworkError
+from shared.errors import NetworkError, SymbolNotListedError
+from shared.heap import settle
 from workers.collector.catalogue.row import BulkCall, Call, Subscription, Venue
 from workers.collector.edge import venue_errors
 from workers.collector.events import BookUpdate, Candle, Print, RestUpdate, Settled
-from workers.collector.hot import GRANTED_AT, PREPAID, REQUEST_CLASS, FrameSink
+from workers.collector.hot import GRANTED_AT, ON_SENT, PREPAID, REQUEST_CLASS, FrameSink
 from workers.collector.readers import READERS
 from workers.collector.recording.tap import Tap
 from workers.collector.rest_trace import RestTrace
@@ -24,7 +28,8 @@ from workers.collector.venue_clock import VenueClock
 _REST_TIMEOUT_MS = 10_000
 _REST_DEADLINE_S = 120.0  # of one call: its wait for the budget included
 _CLOSE_TIMEOUT_S = 1.5  # a venue that is frozen never answers the close of a websocket
-_UNWATCH_TIMEOUT_S = 3.0
+_UNWATCH_TIMEOUT_S = 3.0  # from when it was sent
+_UNWATCH_QUEUE_S = 60.0  # ccxt spaces what it sends, subscriptions among it
 _SNAPSHOT_DEADLINE_S = 15.0
 
 
@@ -51,6 +56,9 @@ class VenueClient:
         self, venue: Venue, config: VenueConfig, keys: VenueKeys, budget: Budget, clock: Clock
     ) -> None:
         self.markets: dict[str, Market] = {}  # by symbol
+        self.on_sent: Callable[[Subscription], None] = lambda _stream: None
+        #: Told of a symbol that the venue denies to list.
+        self.on_unlisted: Callable[[str], None] = lambda _symbol: None
         self._venue = venue
         self._clock = clock
         self._budget = budget
@@ -80,12 +88,14 @@ class VenueClient:
         listed = [market for market in self._ccxt.markets.values() if _collected(market)]
         markets = [Market(m["symbol"], m["id"], float(m["contractSize"])) for m in listed]
         self.markets = {market.symbol: market for market in markets}
+        settle()
 
     async def watch(self, stream: Subscription) -> None:
-        """Subscribe if that is due, and wait: what a stream brings goes to the sink, and this only
-        ends by an error. Raises ExchangeError."""
+        """Subscribe if that is due, which is told to `on_sent`, and wait: what a stream brings goes
+        to the sink, and this only ends by an error. Raises ExchangeError."""
+        ON_SENT.set(partial(self.on_sent, stream))
         try:
-            with venue_errors():
+            with self._errors_about(stream.symbol):
                 await self._call(self._venue.streams[stream.kind].watch, stream)
         except asyncio.CancelledError:
             task = asyncio.current_task()
@@ -97,7 +107,8 @@ class VenueClient:
     async def unwatch(self, stream: Subscription) -> None:
         """Tell the venue to stop; cancel the watch before. Raises ExchangeError."""
         with venue_errors():
-            async with asyncio.timeout(_UNWATCH_TIMEOUT_S):
+            async with asyncio.timeout(_UNWATCH_QUEUE_S) as deadline:
+                ON_SENT.set(partial(_shorten, deadline, _UNWATCH_TIMEOUT_S))
                 await self._call(self._venue.streams[stream.kind].unwatch, stream)
 
     async def afford_snapshot(self) -> None:
@@ -109,20 +120,21 @@ class VenueClient:
         """A snapshot for which `afford_snapshot` has paid. Raises ExchangeError."""
         PREPAID.set(True)
         try:
-            with venue_errors():
+            with self._errors_about(symbol):
                 async with asyncio.timeout(_SNAPSHOT_DEADLINE_S):
                     book = await self._ccxt.fetch_snapshot(symbol, self._venue.book.depth)
+                bids, asks = _levels(book["bids"]), _levels(book["asks"])
         finally:
             PREPAID.set(False)
         market_id, number = self.markets[symbol].id, book["nonce"]
-        return BookUpdate(market_id, True, book["bids"], book["asks"], book["timestamp"], number)
+        return BookUpdate(market_id, True, bids, asks, book["timestamp"], number)
 
     async def fetch_trades(self, symbol: str, older_than: Print | None = None) -> list[Print]:
         """The newest trades, or those before `older_than`; oldest first, as many as one answer
         holds. Raises ExchangeError."""
         REQUEST_CLASS.set(RequestClass.REPAIR)
         limit, exchange = self._venue.trades.limit, self._ccxt
-        with venue_errors():
+        with self._errors_about(symbol):
             async with asyncio.timeout(_REST_DEADLINE_S):
                 if older_than is None:
                     rows = await exchange.fetch_trades(symbol, None, limit)
@@ -149,7 +161,7 @@ class VenueClient:
         REQUEST_CLASS.set(bulk.request_class)
         if bulk.extra_weight:
             await self._budget.acquire(self._venue.name, bulk.extra_weight, bulk.request_class)
-        with venue_errors():
+        with self._errors_about(symbol):
             async with asyncio.timeout(_REST_DEADLINE_S):
                 answer = await getattr(self._ccxt, bulk.method)(*arguments, **bulk.arguments)
             updates = list(READERS[bulk.reader](answer, symbol, self._clock.now_ms()))
@@ -172,7 +184,7 @@ class VenueClient:
     ) -> tuple[float, list[Candle]]:
         """See `workers.collector.candles.filler.CandleClient`. Raises ExchangeError."""
         REQUEST_CLASS.set(RequestClass.REPAIR)
-        with venue_errors():
+        with self._errors_about(symbol):
             async with asyncio.timeout(_REST_DEADLINE_S):
                 rows = await self._ccxt.fetch_ohlcv(symbol, timeframe, since, limit)
             market_id = self.markets[symbol].id
@@ -191,6 +203,16 @@ class VenueClient:
         with venue_errors():
             async with asyncio.timeout(_CLOSE_TIMEOUT_S):
                 await self._ccxt.close()
+
+    @contextmanager
+    def _errors_about(self, symbol: str | None) -> Iterator[None]:
+        try:
+            with venue_errors():
+                yield
+        except SymbolNotListedError:
+            if symbol is not None:
+                self.on_unlisted(symbol)
+            raise
 
     async def _call(self, call: Call, stream: Subscription) -> Any:
         subject = [stream.symbol] if call.listed else stream.symbol
@@ -255,6 +277,15 @@ def _print(market_id: str, row: dict[str, Any]) -> Print:
     return Print(
         market_id, str(row["id"]), row["price"], row["amount"], row["side"], row["timestamp"]
     )
+
+
+def _shorten(deadline: asyncio.Timeout, seconds: float) -> None:
+    with suppress(RuntimeError):  # nobody waits for it any more
+        deadline.reschedule(asyncio.get_running_loop().time() + seconds)
+
+
+def _levels(side: list[list[Any]]) -> list[tuple[float, float]]:
+    return [(float(level[0]), float(level[1])) for level in side]
 
 
 def _collected(market: dict[str, Any]) -> bool:

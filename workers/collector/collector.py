@@ -12,7 +12,6 @@ from shared.custody import SpoolPlace
 from shared.errors import ExchangeError
 from shared.kinds import FUTURES
 from shared.outbox import Origin, Outbox
-from shared.retry import Backoff
 from shared.sequence import Sequences
 from shared.service import Stop, every, running
 from shared.status import HEARTBEAT_S, Heartbeat, MarketList, State, Statistics
@@ -25,7 +24,8 @@ from workers.collector.candles.candles import Candles
 from workers.collector.catalogue import CATALOGUE
 from workers.collector.catalogue.row import StreamKind, Subscription
 from workers.collector.client import VenueClient
-from workers.collector.continuity.continuity import Continuity, Feeds
+from workers.collector.continuity.continuity import Continuity, Wanted
+from workers.collector.continuity.feeds import Feeds
 from workers.collector.cycle import TICK_S, WARM_UP_S, Cycle
 from workers.collector.desired import DesiredSymbols
 from workers.collector.events import (
@@ -40,6 +40,7 @@ from workers.collector.events import (
 from workers.collector.grid import Grid
 from workers.collector.intake import Intake
 from workers.collector.liquidations import Liquidations
+from workers.collector.listings import Listings
 from workers.collector.overview.funding import PredictedFundings
 from workers.collector.overview.interest import OpenInterests
 from workers.collector.overview.overview import Overviews
@@ -53,7 +54,8 @@ from workers.collector.streams import Streams
 from workers.collector.trades import Trades
 
 _DRAIN_S = 5.0
-_MARKETS_REFRESH_S = 300.0
+#: Names of symbols that the venue does not list, in a heartbeat at most.
+_UNLISTED_TOLD = 10
 
 
 class Collector:
@@ -100,6 +102,7 @@ class Collector:
             self.record_by(Recorder.of(settings, venue, clock))
         self.client.breaker.on_change = self._on_breaker
         self.client.venue_clock.on_change = self._on_skew
+        self.listings = Listings(self.client, clock, self.log)
         self.streams = Streams(self.client, clock, self.log)
         self.books = BookKeeper(row.book, self.client, clock, self.log)
         self.timeframes = config.collection.timeframes
@@ -153,7 +156,8 @@ class Collector:
         self.books.resubscribe = self.streams.resubscribe
         self.streams.on_lost = self.continuity.lost
         self.continuity.hurry_rest = self.bulk.hurry
-        self.continuity.revision = lambda: self.desired.revision
+        self.listings.on_change = self._on_listings
+        self.client.on_unlisted = self.bulk.on_unsaid = self.listings.doubt
         self.intake.on_awaited = self.continuity.on_awaited
         self.intake.route(Quote, Quotes(publishing).take)
         self.intake.route(Liquidated, Liquidations(publishing).take)
@@ -216,7 +220,9 @@ class Collector:
             self.log.error("%d messages were not confirmed in time", self.outbox.pending)
 
     async def _collect(self) -> None:
-        await self._load_markets()
+        await self.listings.load()
+        self.status.markets_changed()
+        self.state = "running"
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(self._follow_desired())
             tasks.create_task(self.bulk.run())
@@ -226,7 +232,7 @@ class Collector:
             tasks.create_task(self.books.run())
             tasks.create_task(self.candles.run())
             tasks.create_task(self.continuity.run())
-            tasks.create_task(self._refresh_markets())
+            tasks.create_task(self.listings.run())
             tasks.create_task(self.client.venue_clock.run(self.client.ask_time))
 
     async def _serve_cycles(self) -> None:
@@ -239,52 +245,26 @@ class Collector:
             await self.clock.sleep(TICK_S)
         await every(TICK_S, self.cycle.serve, self.clock)
 
-    async def _load_markets(self) -> None:
-        """Until it works: a venue that is down at our start is no reason to end."""
-        backoff = Backoff(1.0, 30.0)
-        while True:
-            try:
-                await self.client.load_markets()
-                break
-            except ExchangeError as error:
-                self.log.error("Failed to load markets: %s", error)
-                await self.clock.sleep(backoff.next_s())
-        self.log.info("%d contracts are listed", len(self.client.markets))
+    def _on_listings(self) -> None:
+        self.desired.changed.set()
         self.status.markets_changed()
-        self.state = "running"
-
-    async def _refresh_markets(self) -> None:
-        """What was listed and delisted meanwhile, every few minutes."""
-        while True:
-            await self.clock.sleep(_MARKETS_REFRESH_S)
-            known = set(self.client.markets)
-            try:
-                await self.client.load_markets()
-            except ExchangeError as error:
-                self.log.warning("Failed to refresh the markets: %s", error)
-                continue
-            for symbol in sorted(known - set(self.client.markets)):
-                self.log.warning("Symbol %s is not listed any more", symbol)
-            if known != set(self.client.markets):
-                self.desired.changed.set()
-                self.status.markets_changed()
 
     async def _follow_desired(self) -> None:
         while True:
             await self.desired.changed.wait()
             self.desired.changed.clear()
-            wanted = self.desired.symbols
-            listed = [symbol for symbol in wanted if symbol in self.client.markets]
-            for symbol in set(wanted) - set(listed):
-                self.log.debug("Symbol %s not available on exchange", symbol)
+            revision = self.desired.revision
+            listed = self.listings.listed(self.desired.symbols)
+            streams = self._subscriptions(listed)
             added = set(listed) - set(self.intake.parts)
             self.intake.set_markets([self.client.markets[symbol] for symbol in listed])
             self.bulk.catch_up(added)
             self.cycle.set_symbols(listed, self._snapshots_s(len(added)))
             self.books.set_symbols(self.intake.parts.values())
             self.candles.set_symbols(self.intake.parts.values())
-            self.continuity.set_symbols(self.intake.parts)
-            await self.streams.apply(self._subscriptions(listed))
+            wanted = Wanted(streams, self.listings.unlisted, revision)
+            self.continuity.set_symbols(self.intake.parts, wanted)
+            await self.streams.apply(streams)
 
     def _subscriptions(self, symbols: list[str]) -> list[Subscription]:
         return [
@@ -317,11 +297,13 @@ class Collector:
             details={
                 "process": self.vitals.read().as_dict(),
                 "symbols": len(self.intake.parts),
+                "unlisted": self.listings.unlisted[:_UNLISTED_TOLD],
                 "kinds": self.outbox.ledger.as_dict(),
                 "republished": self.outbox.republished,
                 "continuity": self.continuity.counts(),
                 "set_aside": self.quarantine.total,
                 "unwanted": self.intake.unwanted,
+                "dataless": self.intake.dataless,
                 "book_resyncs": self.books.resyncs,
                 "rest": self.client.breaker.state,
                 "rest_failures": self.bulk.failures,

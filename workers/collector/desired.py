@@ -67,9 +67,8 @@ class DesiredSymbols:
         if mine is not None and mine.registry != theirs.registry:
             log.warning("The registry is a new one (%s): taking its symbols", theirs.registry)
         self.revision = theirs
-        if announced.symbols != self.symbols:
-            self.symbols = announced.symbols
-            self.changed.set()
+        self.symbols = announced.symbols
+        self.changed.set()
         try:
             write_json(self._path, announced.model_dump())
         except OSError as error:

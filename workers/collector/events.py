@@ -7,6 +7,9 @@ from typing import Any, NamedTuple
 
 from workers.collector.catalogue.row import StreamKind
 
+#: What reading raises where a frame is not what the reader was written for.
+MALFORMED = (ArithmeticError, AttributeError, LookupError, TypeError, ValueError)
+
 Level = Sequence[Any]
 """Price and size, as text or number; what a venue appends to them is ignored."""
 

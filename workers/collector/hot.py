@@ -8,7 +8,7 @@ error.
 
 import asyncio
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from contextvars import ContextVar
 from email.utils import parsedate_to_datetime
 from functools import partial
@@ -31,6 +31,9 @@ REQUEST_CLASS = ContextVar("request_class", default=RequestClass.REPAIR)
 #: Whether the budget of this task's request was spent before.
 PREPAID = ContextVar("prepaid", default=False)
 
+#: Called when this task's subscription is on its way: ccxt spaces what it sends.
+ON_SENT: ContextVar[Callable[[], None] | None] = ContextVar("on_sent", default=None)
+
 #: When this task's latest request was let go, monotonic seconds: its answer is not older.
 GRANTED_AT = ContextVar("granted_at", default=0.0)
 
@@ -45,6 +48,8 @@ class FrameSink(Protocol):
     def on_bad_row(self, row: object, error: Exception) -> None: ...
 
     def on_bad_frame(self, frame: object, error: Exception) -> None: ...
+
+    def on_dataless_frame(self) -> None: ...
 
 
 class HotFrames:
@@ -99,16 +104,23 @@ class HotFrames:
         if not hasattr(client, "guarded"):
             client.guarded = True
             client.handle_message = partial(self._decode, client.handle_message)
+            client.send = partial(self._send, client.send)
             if self.tap is not None:
                 self.tap.attach(client)
         return client
 
     def handle_message(self, client: Any, message: Any) -> None:
         received_at = self.clock.now_ms()
+        if client.error is not None:
+            self.sink.on_dataless_frame()  # given up: its streams count as lost already
+            return
         try:
             events = self.peel(message)
-            if events is not None:
+            if events:
                 self.sink.on_events(events, received_at)
+                return
+            self.sink.on_dataless_frame()
+            if events is not None:
                 return
             for confirmed in self.acknowledged(client, message):
                 self.sink.on_events((confirmed,), received_at)
@@ -121,6 +133,12 @@ class HotFrames:
             handle(message)
         except Exception as error:
             self.sink.on_bad_frame(getattr(message, "data", message), error)
+
+    async def _send(self, send: Callable[[Any], Awaitable[None]], message: Any) -> None:
+        await send(message)
+        on_sent = ON_SENT.get()
+        if on_sent is not None:
+            on_sent()
 
     async def ask_time(self) -> None:
         """Whatever answers tells what time it is."""

@@ -9,9 +9,10 @@ from typing import Any
 from shared.kinds import TRADES
 from workers.collector.catalogue.row import StreamKind
 from workers.collector.client import Market
-from workers.collector.events import BookUpdate, Event, Liquidated, Print, Quote
+from workers.collector.events import MALFORMED, BookUpdate, Event, Liquidated, Print, Quote
 from workers.collector.parts import Parts
 from workers.collector.publishing import Publishing
+from workers.collector.stamps import check_time
 
 Take = Callable[[Any, Parts, int], None]
 """Takes an event of its type, the symbol's parts, and when the frame was received (ms)."""
@@ -30,6 +31,8 @@ class Intake:
     def __init__(self, publishing: Publishing) -> None:
         self.parts: dict[str, Parts] = {}  # by symbol: the ones that are collected
         self.unwanted = 0  # events of symbols that are not collected (any more)
+        #: Frames without market data: greetings, pongs, empty lists, and what nobody can read.
+        self.dataless = 0
         self._by_id: dict[str, Parts] = {}  # the same, by the venue's id
         self._takers: dict[type, Take] = {}
         self._publishing, self._clock = publishing, publishing.clock
@@ -50,18 +53,31 @@ class Intake:
     def on_events(self, events: Sequence[Event], received_at: int) -> None:
         by_id, now = self._by_id, self._clock.monotonic()
         for event in events:
-            parts = by_id.get(event.market_id)
-            if parts is None:
-                self.unwanted += 1
-                continue
-            kind = _KINDS.get(type(event))
-            if kind is not None:
-                pulse = parts.pulses.get(kind)
-                if pulse is not None:
-                    pulse.beat(now, event.timestamp)  # type: ignore[union-attr]
-                if kind in parts.waiting:
-                    self.on_awaited(kind, event.timestamp, parts)  # type: ignore[union-attr]
-            self._takers[type(event)](event, parts, received_at)
+            try:
+                parts = by_id.get(event.market_id)
+                if parts is None:
+                    self.unwanted += 1
+                    continue
+                kind = _KINDS.get(type(event))
+                if kind is not None:
+                    check_time(event.timestamp, received_at)  # type: ignore[union-attr]
+                    self._beat(kind, event.timestamp, parts, now)  # type: ignore[union-attr]
+                self._takers[type(event)](event, parts, received_at)
+            except MALFORMED as error:
+                self._on_bad_event(event, error)
+
+    def _beat(self, kind: StreamKind, timestamp: int | None, parts: Parts, now: float) -> None:
+        pulse = parts.pulses.get(kind)
+        if pulse is not None:
+            pulse.beat(now, timestamp)
+        if kind in parts.waiting:
+            self.on_awaited(kind, timestamp, parts)
+
+    def _on_bad_event(self, event: Event, error: Exception) -> None:
+        if type(event) is Print:
+            self.on_bad_row(event, error)
+        else:
+            self.on_bad_frame(event, error)
 
     def on_bad_row(self, row: object, error: Exception) -> None:
         counts = self._publishing.outbox.ledger[TRADES.label]
@@ -71,3 +87,6 @@ class Intake:
 
     def on_bad_frame(self, frame: object, error: Exception) -> None:
         self._publishing.quarantine.put("frame", error, frame)
+
+    def on_dataless_frame(self) -> None:
+        self.dataless += 1

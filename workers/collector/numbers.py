@@ -1,15 +1,18 @@
 """Numbers as venues write them: text, often empty."""
 
 from decimal import Decimal
+from math import isfinite
 
 
 def number(text: str | float | None) -> float | None:
-    return None if text is None or text == "" else float(text)
+    """None for "NaN" and "Infinity" too. Raises ValueError for what is no number at all."""
+    value = None if text is None or text == "" else float(text)
+    return value if value is not None and isfinite(value) else None
 
 
 def price(text: str | float | None) -> float | None:
     """None where there is none: venues write 0 for the price of what was never traded."""
-    value = number(text)
+    value = None if text is None or text == "" else float(text)
     return value if value is not None and 0 < value < float("inf") else None
 
 

@@ -18,6 +18,13 @@ from workers.collector.client import VenueClient
 
 #: A stream that lasts this long works; its next trouble starts with a short pause again.
 _WORKS_S = 30.0
+_TURNS = (
+    StreamKind.QUOTE,
+    StreamKind.TRADES,
+    StreamKind.BOOK,
+    StreamKind.LIQUIDATIONS,
+    StreamKind.CANDLES,
+)
 
 
 class Streams:
@@ -26,6 +33,8 @@ class Streams:
     def __init__(self, client: VenueClient, clock: Clock, log: logging.Logger) -> None:
         self.resubscriptions = 0
         self.on_lost: Callable[[Subscription, str], None] = lambda _stream, _reason: None
+        #: Told when a stream is left on purpose, to be subscribed anew.
+        self.on_left: Callable[[Subscription], None] = lambda _stream: None
         self._client = client
         self._clock = clock
         self._log = log
@@ -37,7 +46,7 @@ class Streams:
         """Subscribe to all of `wanted` and to nothing else."""
         wanted = set(wanted)
         unwanted = set(self._drivers) - wanted
-        for stream in sorted(wanted - set(self._drivers), key=_books_last):
+        for stream in sorted(wanted - set(self._drivers), key=_turn):
             self._start(stream)
         await asyncio.gather(*(self._end(stream) for stream in unwanted))
 
@@ -53,6 +62,7 @@ class Streams:
         if driver is None:
             return
         self.resubscriptions += 1
+        self.on_left(stream)
         self._log.debug("Subscribing to %s anew: %s", stream, reason)
         self._start(stream, instead_of=driver)
 
@@ -79,6 +89,8 @@ class Streams:
         if instead_of is not None:
             await ended(instead_of)
             await self._unsubscribe(stream)
+            # Its last words may have come after it was found wanting.
+            self.on_lost(stream, "subscribed anew")
             await self._clock.sleep(self._renewal_s(stream))
         away, refused = Backoff(0.2, 10.0), Backoff(0.2, 60.0)
         while True:
@@ -107,6 +119,6 @@ class Streams:
         return backoff.next_s()
 
 
-def _books_last(stream: Subscription) -> tuple[bool, str]:
-    """Their snapshots wait for the budget, and others would wait behind them."""
-    return stream.kind is StreamKind.BOOK, str(stream)
+def _turn(stream: Subscription) -> tuple[int, str]:
+    """Venues take some ten subscriptions a second: what most of the data comes from goes first."""
+    return _TURNS.index(stream.kind), str(stream)

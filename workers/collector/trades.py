@@ -11,6 +11,7 @@ from shared.kinds import TRADES
 from shared.messages import Trade
 from workers.collector.assembly import base_units
 from workers.collector.continuity.gaps import NOWHERE, Mark
+from workers.collector.continuity.pulse import SET_BACK_MS
 from workers.collector.events import Print
 from workers.collector.parts import Part, Parts
 from workers.collector.publishing import Publishing
@@ -64,6 +65,13 @@ class Flow:
     def came(self, event: Print) -> None:
         if (event.timestamp or 0) >= (self.last.time or 0):
             self.last = Mark(event.id, event.timestamp)
+
+    def heard(self, event: Print) -> None:
+        """The same of the stream: where its clock was set back, what was last is what came last."""
+        time, last = event.timestamp, self.last.time
+        if time is not None and last is not None and time < last - SET_BACK_MS:
+            self.last = NOWHERE
+        self.came(event)
 
     def take_numbers(self, first: int, last: int) -> bool:
         """Note that these came; False where they did before."""
@@ -148,7 +156,7 @@ class Trades:
         if not self._is_new(flow, event):
             self._publishing.repeated(TRADES)
             return
-        flow.came(event)
+        flow.heard(event)
         if len(flow.holes) > holes:
             self.on_jump(parts.symbol, before)
         parts.last = Part(trade.price, self._clock.monotonic(), "stream")
@@ -165,6 +173,8 @@ class Trades:
             if trade is None or not (self._is_new(flow, event) and event.id not in known):
                 continue
             flow.came(event)
+            if flow.last.key == event.id:
+                parts.stream_last = trade.price
             self._put(trade, now)
             count += 1
         return count

@@ -12,7 +12,7 @@ from shared.retry import Backoff
 from workers.collector.books.orderbook import OrderBook
 from workers.collector.books.sync import BookSync
 from workers.collector.catalogue.row import BookFeed, StreamKind, Subscription
-from workers.collector.events import BookUpdate
+from workers.collector.events import MALFORMED, BookUpdate
 from workers.collector.parts import Parts
 
 #: A book that stays right this long has recovered; its next loss starts with a short pause again.
@@ -80,7 +80,7 @@ class BookKeeper:
                 tasks.create_task(self._fetch_forever())
 
     def take(self, update: BookUpdate, parts: Parts, received_at: int) -> None:
-        """An update of a frame. Never raises for what is in it, never waits."""
+        """An update of a frame. Raises one of MALFORMED for what is none: it ends the book, too."""
         kept = self._kept.get(parts.symbol)
         if kept is None:
             return
@@ -89,6 +89,9 @@ class BookKeeper:
         except BookDesyncError as error:
             self._break(kept, str(error))
             return
+        except MALFORMED:
+            self._break(kept, "malformed update")
+            raise
         if changed:
             self._on_right(kept)
         elif not kept.sync.live and not kept.sync.awaiting and kept.due is None:
@@ -196,7 +199,7 @@ class BookKeeper:
         kept.sync.await_snapshot()
         try:
             kept.sync.begin(await self._client.fetch_book(kept.parts.symbol))
-        except ExchangeError as error:
+        except (ExchangeError, *MALFORMED) as error:
             self._log.debug("No snapshot of %s: %s", kept.parts.symbol, error)
             self._break(kept, str(error))
         else:

@@ -28,18 +28,12 @@ class BookSync:
     def take(self, update: BookUpdate) -> bool:
         """Whether the update changed the book; late and repeated ones do not.
 
-        Raises BookDesyncError where it shows that the book is wrong; it is not live any more.
+        Raises BookDesyncError where it shows that the book is wrong, one of MALFORMED where it is
+        no update: the book is not live any more.
         """
-        if update.snapshot:
-            self._start(update)
-            return True
-        if self._buffer is not None:
-            self._keep(self._buffer, update)
-        if not self.live:
-            return False
         try:
-            return self._continue(update)
-        except BookDesyncError:
+            return self._taken(update)
+        except Exception:
             self.live = False
             raise
 
@@ -54,16 +48,25 @@ class BookSync:
     def begin(self, snapshot: BookUpdate) -> None:
         """Start from a REST snapshot and go on with what came since it was asked for.
 
-        Raises BookDesyncError where that does not fit; then another snapshot is needed.
+        Raises what `take` raises where that does not fit; then another snapshot is needed.
         """
         kept, self._buffer = self._buffer or [], None
-        self._start(snapshot)
-        for update in kept:
+        for update in (snapshot, *kept):
             self.take(update)
 
     def end(self) -> None:
         """Not right any more, for a reason that is not in the updates."""
         self.live, self._buffer = False, None
+
+    def _taken(self, update: BookUpdate) -> bool:
+        if type(update.last) is not int and update.last is not None:
+            raise TypeError(f"number {update.last!r}")
+        if update.snapshot:
+            self._start(update)
+            return True
+        if self._buffer is not None:
+            self._keep(self._buffer, update)
+        return self.live and self._continue(update)
 
     @staticmethod
     def _keep(buffer: list[BookUpdate], update: BookUpdate) -> None:

@@ -9,6 +9,7 @@ from pydantic import ValidationError
 from shared.fact import Fact
 from shared.kinds import ORDERBOOK
 from shared.messages import Orderbook
+from shared.pace import Pace
 from workers.collector.assembly import base_units, levels
 from workers.collector.books.orderbook import OrderBook
 from workers.collector.parts import Parts
@@ -27,7 +28,7 @@ class BookTops:
         self.on_unsound: Callable[[str, str], None] = lambda _symbol, _reason: None
         self._publishing = publishing
         self._clock = publishing.clock
-        self._turn_at: dict[str, float] = {}  # by symbol, monotonic seconds
+        self._pace = Pace(INTERVAL_S)
         self._waiting: set[str] = set()
 
     def changed(self, parts: Parts) -> None:
@@ -35,8 +36,8 @@ class BookTops:
         symbol = parts.symbol
         if symbol in self._waiting:
             return
-        wait_s = self._turn_at.get(symbol, 0.0) - self._clock.monotonic()
-        if wait_s <= 0:
+        wait_s = self._pace.wait_s(symbol, self._clock.monotonic())
+        if not wait_s:
             self._publish(parts)
         else:
             self._waiting.add(symbol)
@@ -51,7 +52,7 @@ class BookTops:
         if book is None:
             return
         now = self._clock.monotonic()
-        self._turn_at[parts.symbol] = now + INTERVAL_S
+        self._pace.use(parts.symbol, now)
         received_at = self._clock.now_ms() - round(1000 * (now - book.at))
         bids, asks = levels(book, LEVELS, parts.contract_size)
         try:

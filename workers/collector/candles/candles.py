@@ -20,6 +20,7 @@ from workers.collector.catalogue.row import CandleFeed
 from workers.collector.events import Candle
 from workers.collector.parts import Parts
 from workers.collector.publishing import Publishing
+from workers.collector.stamps import check_start
 
 #: How often is looked which open candles may go out and which questions are due.
 TICK_S = 0.25
@@ -82,6 +83,8 @@ class Candles:
             series.open = None
 
     def take(self, event: Candle, parts: Parts, received_at: int) -> None:
+        """Raises ValueError or TypeError for times that can not be true."""
+        check_start(event.start, event.timestamp, received_at)
         series = self._series.get((parts.symbol, event.timeframe))
         if series is None:
             series = self._of(parts.symbol, event.timeframe)

@@ -6,12 +6,10 @@ a gap; being up again lets the gap be closed, with or without a repair.
 
 import asyncio
 import logging
-from collections.abc import Callable, Coroutine, Iterable, Mapping
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
-
-import orjson
 
 from shared.errors import ExchangeError
 from shared.kinds import CANDLE, LIQUIDATION, ORDERBOOK, TICKER, TRADES, Kind
@@ -19,25 +17,21 @@ from shared.outbox import Origin
 from shared.publisher import Publication
 from shared.service import every
 from shared.symbolset import Revision
-from shared.topology import BATCHES
-from workers.collector.books.keeper import BookKeeper
 from workers.collector.books.orderbook import OrderBook
-from workers.collector.candles.candles import Candles
 from workers.collector.catalogue.row import StreamKind, Subscription, Venue
-from workers.collector.client import VenueClient
+from workers.collector.continuity.bookmarks import Bookmarks, parsed
 from workers.collector.continuity.coverage import INTERVAL_S, Coverages
+from workers.collector.continuity.dropped import before_lost, bodies
+from workers.collector.continuity.feeds import Feeds
 from workers.collector.continuity.gaps import NOWHERE, Closing, Gaps, Mark, Place
 from workers.collector.continuity.pulse import Pulse
 from workers.collector.continuity.refill import Refill
 from workers.collector.continuity.watchdog import LOOK_S, WATCHED, Watchdog
 from workers.collector.continuity.watermarks import INTERVAL_S as SAVE_S
-from workers.collector.continuity.watermarks import Marks, Watermarks
+from workers.collector.continuity.watermarks import Watermarks
 from workers.collector.events import Acknowledged
-from workers.collector.overview.settlements import Settlements
 from workers.collector.parts import Parts
 from workers.collector.publishing import Publishing
-from workers.collector.streams import Streams
-from workers.collector.trades import Trades
 
 KIND_OF = {
     StreamKind.QUOTE: TICKER,
@@ -48,20 +42,15 @@ KIND_OF = {
 }
 #: How far before a subscription the first refill looks: the venue's clock may differ from ours.
 _BEFORE_MS = 30_000
-#: Marks of latest kinds change all the time and repair nothing: they are noted this often.
-_LATEST_S = 5.0
 
 
 @dataclass(frozen=True, slots=True)
-class Feeds:
-    """The parts of the collector whose completeness is watched."""
+class Wanted:
+    """What is to be had: streams, symbols that the venue does not list, and by which revision."""
 
-    client: VenueClient
-    streams: Streams
-    books: BookKeeper
-    trades: Trades
-    candles: Candles
-    settlements: Settlements
+    streams: Sequence[Subscription] = ()
+    unlisted: Sequence[str] = ()
+    revision: Revision | None = None
 
 
 class Continuity:
@@ -71,7 +60,7 @@ class Continuity:
         self, row: Venue, publishing: Publishing, origin: Origin, feeds: Feeds, path: Path
     ) -> None:
         self.hurry_rest: Callable[[], None] = lambda: None
-        self.revision: Callable[[], Revision | None] = lambda: None
+        self._wanted = Wanted()
         self._publishing, self._clock = publishing, publishing.clock
         self._feeds = feeds
         self._parts: Mapping[str, Parts] = {}
@@ -85,12 +74,13 @@ class Continuity:
         self.refill.running = lambda symbol: Subscription(StreamKind.TRADES, symbol) in self._up
         self.refill.ready = lambda: publishing.outbox.connected
         self.watchdog = Watchdog(self._clock, self._log)
-        self.watermarks = Watermarks(path, publishing.outbox, self._marks)
+        self.bookmarks = Bookmarks(feeds, self.gaps, self._clock, self._up.__contains__)
+        self.watermarks = Watermarks(
+            path, publishing.outbox, lambda: self.bookmarks.of(self._parts.values())
+        )
         self.watermarks.at_once = lambda: {"gaps": self.gaps.kept()}
         self.watermarks.on_kept = self.gaps.release
         self.gaps.held = True
-        self._latest_marks: Marks = {}
-        self._latest_due = 0.0
         self._asking: set[asyncio.Task[None]] = set()
         self._connect()
 
@@ -101,6 +91,8 @@ class Continuity:
         feeds.books.on_live = self._on_book_live
         feeds.candles.on_missing(self._on_missing_candles)
         self._publishing.outbox.on_dropped(self.on_dropped)
+        feeds.client.on_sent = self._on_sent
+        feeds.streams.on_left = self._on_left
         watchdog.on_alarm = self.lost
         watchdog.resubscribe = feeds.streams.resubscribe
         watchdog.redial = feeds.client.drop_connection
@@ -126,14 +118,15 @@ class Continuity:
         for _ in range(2):  # what was noted before, then what holds now
             await self.watermarks.save()
 
-    def set_symbols(self, parts: Mapping[str, Parts]) -> None:
+    def set_symbols(self, parts: Mapping[str, Parts], wanted: Wanted) -> None:
         """Watch over these. A new one goes on where a run before this one ended."""
+        self._wanted = wanted
         gone, added = set(self._parts) - set(parts), set(parts) - set(self._parts)
         self._parts = dict(parts)
         self.refill.set_symbols(dict(parts))
         self.watchdog.set_symbols(parts)
-        self._up = {stream for stream in self._up if stream.symbol in parts}
-        self._down = {stream for stream in self._down if stream.symbol in parts}
+        self._up.intersection_update(wanted.streams)
+        self._down.intersection_update(wanted.streams)
         for symbol in gone:
             self.gaps.forget(symbol)
             self._feeds.trades.leave(symbol)
@@ -143,6 +136,7 @@ class Continuity:
                 self.coverage.broke(kind, symbol, "added")
             parts[symbol].pulses = {kind: Pulse(now) for kind in WATCHED}
             self._resume(symbol)
+        self._forget_former({*parts, *wanted.unlisted})
 
     def lost(self, stream: Subscription, reason: str) -> None:
         """A stream ended, or was found wanting."""
@@ -153,6 +147,7 @@ class Continuity:
         self._up.discard(stream)
         self._down.add(stream)
         parts.waiting.add(stream.kind)
+        self._on_left(stream)
         kind = KIND_OF[stream.kind]
         self.coverage.broke(kind, stream.symbol, reason)
         if stream.kind is StreamKind.BOOK:
@@ -162,8 +157,23 @@ class Continuity:
         elif was_up:
             self.gaps.open(Place(kind, stream.symbol), reason, self._last(stream, parts))
 
+    def _on_left(self, stream: Subscription) -> None:
+        parts = self._parts.get(stream.symbol)
+        pulse = parts.pulses.get(stream.kind) if parts else None
+        if pulse is not None:
+            pulse.asked_at, pulse.answered = None, False
+
+    def _on_sent(self, stream: Subscription) -> None:
+        parts = self._parts.get(stream.symbol)
+        pulse = parts.pulses.get(stream.kind) if parts else None
+        if pulse is not None and pulse.asked_at is None:
+            pulse.asked_at = self.watchdog.asked_at = self._clock.monotonic()
+
     def on_acknowledged(self, event: Acknowledged, parts: Parts, received_at: int) -> None:
         self._on_up(Subscription(event.kind, parts.symbol, event.timeframe), parts)
+        pulse = parts.pulses.get(event.kind)
+        if pulse is not None:
+            pulse.answered = True
         if event.kind is not StreamKind.QUOTE:  # best prices are there with the first of them
             parts.waiting.discard(event.kind)
 
@@ -234,19 +244,30 @@ class Continuity:
         self.gaps.close(Place(ORDERBOOK, symbol), Closing("unrepairable", first))
 
     def on_dropped(self, message: Publication, reason: str) -> None:
-        """A lossless message that neither the broker nor the disk took. A trade can be fetched
-        again, when there is somebody to take it."""
-        if message.kind is not TRADES or message.exchange == BATCHES:
-            return
-        trade = orjson.loads(message.body)
-        symbol, time = trade["symbol"], trade["timestamp"]
-        if symbol not in self._parts:
-            return
+        """A lossless message that neither the broker nor the disk took."""
+        for kind, body in bodies(message):
+            symbol = body["symbol"]
+            if symbol not in self._parts:
+                continue
+            self.coverage.broke(kind, symbol, reason)
+            if kind is TRADES:
+                self._fetch_again(symbol, body, reason)
+            else:
+                self._name_lost(kind, body, reason)
+
+    def _fetch_again(self, symbol: str, trade: dict[str, Any], reason: str) -> None:
         self._feeds.trades.unpublished(symbol, trade["id"], trade["fills"])
-        self.coverage.broke(TRADES, symbol, reason)
+        time = trade["timestamp"]
         before = None if time is None else time - 1
         self.gaps.open(Place(TRADES, symbol), f"dropped: {reason}", Mark(None, before))
         self.refill.want(symbol)
+
+    def _name_lost(self, kind: Kind, body: dict[str, Any], reason: str) -> None:
+        place = Place(kind, body["symbol"], body.get("timeframe") or "")
+        if place in self.gaps:
+            return  # which ends later than this
+        self.gaps.open(place, f"dropped: {reason}", before_lost(body))
+        self.gaps.close(place, Closing("unrepairable", missing=1))
 
     def _on_missing_candles(self, symbol: str, timeframe: str, first: int, last: int) -> None:
         place = Place(CANDLE, symbol, timeframe)
@@ -260,13 +281,15 @@ class Continuity:
         self.watchdog.look(self._parts.values())
 
     async def _tell(self) -> None:
-        self.coverage.tell(self._kinds, len(self._parts), self.revision())
+        symbols = len(self._parts) + len(self._wanted.unlisted)
+        self.coverage.tell(self._kinds, symbols, self._wanted.revision)
 
     def _broken_now(self, kind: Kind) -> dict[str, str]:
         """The symbols of a kind that are not up, or have an open gap, and why."""
         stream_kind = next(s for s, k in KIND_OF.items() if k is kind)
-        up = {stream.symbol for stream in self._up if stream.kind is stream_kind}
-        down = {symbol: "not subscribed" for symbol in self._parts if symbol not in up}
+        due = [stream for stream in self._wanted.streams if stream.kind is stream_kind]
+        down = {stream.symbol: "not subscribed" for stream in due if stream not in self._up}
+        down |= dict.fromkeys(self._wanted.unlisted, "not listed")
         down |= {s.symbol: "lost" for s in self._down if s.kind is stream_kind}
         if kind is ORDERBOOK:
             down |= {s: "no valid book" for s, parts in self._parts.items() if parts.book is None}
@@ -297,75 +320,54 @@ class Continuity:
         except ExchangeError as error:
             self._log.debug("No bridge for %s: %s", stream, error)
 
-    # --- what the next run is told
-
-    def _marks(self) -> Marks:
-        """Per kind and symbol the last thing; where a gap is open, the last thing before it."""
-        feeds, now = self._feeds, self._clock.monotonic()
-        if now >= self._latest_due:
-            self._latest_due = now + _LATEST_S
-            self._latest_marks = {
-                "orderbook": dict(self._marks_of(ORDERBOOK, self._book_mark)),
-                "ticker": dict(self._marks_of(TICKER, self._quote_mark)),
-            }
-        return self._latest_marks | {
-            "trades": dict(self._marks_of(TRADES, self._trade_mark)),
-            "ohlcv": feeds.candles.last_closed(),
-            "funding": dict(feeds.settlements.published),
-        }
-
-    def _marks_of(
-        self, kind: Kind, mark_of: Callable[[Parts], Mark]
-    ) -> Iterable[tuple[str, list[object]]]:
-        for symbol, parts in self._parts.items():
-            mark = self.gaps.last(Place(kind, symbol)) or mark_of(parts)
-            if mark != NOWHERE:
-                yield symbol, list(mark)
-
-    def _trade_mark(self, parts: Parts) -> Mark:
-        return self._feeds.trades.flow(parts.symbol).last
-
-    @staticmethod
-    def _book_mark(parts: Parts) -> Mark:
-        book = parts.book
-        if book is None or book.update_id is None:
-            return NOWHERE
-        return Mark(str(book.update_id), book.timestamp)
-
-    @staticmethod
-    def _quote_mark(parts: Parts) -> Mark:
-        pulse = parts.pulses.get(StreamKind.QUOTE)
-        return Mark(None, pulse.event_time or None) if pulse else NOWHERE
+    # --- what the run before this one told
 
     def _adopt(self, symbol: str) -> None:
         """Gaps that a killed run left open go on."""
         kept = self.watermarks.former.get("gaps", {})
         for id_, body in list(kept.items()):
             place = _place(body)
-            if place is not None and place.symbol == symbol:
-                del kept[id_]
-                self.coverage.broke(place.kind, symbol, "restart")
-                self.gaps.adopt(place, body)
+            if place is None or place.symbol != symbol:
+                continue
+            del kept[id_]
+            self.coverage.broke(place.kind, symbol, "restart")
+            if self.gaps.adopt(place, body) and place.kind is TRADES:
+                self._feeds.trades.resume(symbol, self.gaps.last(place) or NOWHERE)
+
+    def _forget_former(self, wanted: set[str]) -> None:
+        """Symbols that nobody wants any more have no gaps."""
+        former = self.watermarks.former
+        for section, marks in former.items():
+            named = ((name, _symbol_of(section, name, mark)) for name, mark in marks.items())
+            for name in [name for name, symbol in named if symbol not in wanted]:
+                self.watermarks.forget(section, name)
 
     def _resume(self, symbol: str) -> None:
         """What a run before this one left off, is open until it is repaired."""
-        former = self.watermarks.former
+        take = self.watermarks.take
         self._adopt(symbol)
-        for name, kind in (("trades", TRADES), ("orderbook", ORDERBOOK), ("ticker", TICKER)):
-            mark = _parsed(former.get(name, {}).pop(symbol, None))
+        for kind in (TRADES, ORDERBOOK, TICKER, LIQUIDATION):
+            mark = parsed(take(kind.name, symbol))
             if mark is None:
                 continue
             if kind is TRADES:
                 self._feeds.trades.resume(symbol, mark)
             self.coverage.broke(kind, symbol, "restart")
             self.gaps.open(Place(kind, symbol), "restart", mark)
-        starts = former.get("ohlcv", {}).pop(symbol, None)
+        starts = take("ohlcv", symbol)
         for timeframe, start in starts.items() if isinstance(starts, dict) else ():
             if isinstance(start, int):
                 self._feeds.candles.resume(symbol, timeframe, start)
-        settled = former.get("funding", {}).pop(symbol, None)
+        settled = take("funding", symbol)
         if isinstance(settled, int):
             self._feeds.settlements.resume(symbol, settled)
+
+
+def _symbol_of(section: str, name: str, mark: Any) -> str | None:
+    if section != "gaps":
+        return name
+    place = _place(mark)
+    return None if place is None else place.symbol
 
 
 def _place(kept: Any) -> Place | None:
@@ -374,11 +376,4 @@ def _place(kept: Any) -> Place | None:
         case {"kind": str(name), "symbol": str(symbol)}:
             kind = next((kind for kind in KIND_OF.values() if kind.name == name), None)
             return None if kind is None else Place(kind, symbol, kept.get("timeframe") or "")
-    return None
-
-
-def _parsed(content: object) -> Mark | None:
-    match content:
-        case [str() | None as key, int() | None as time] if (key, time) != (None, None):
-            return Mark(key, time)
     return None

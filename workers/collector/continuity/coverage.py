@@ -12,6 +12,8 @@ from shared.symbolset import Revision
 from workers.collector.publishing import Publishing
 
 INTERVAL_S = 10.0
+#: A process that stood still, or a clock that was set: what was meanwhile nobody can claim.
+_STOOD_STILL_MS = 2_000 * INTERVAL_S
 
 
 @dataclass(slots=True)
@@ -58,7 +60,10 @@ class Coverages:
             self._tell(kind, symbols, revision)
 
     def _tell(self, kind: Kind, symbols: int, revision: Revision | None) -> None:
-        now = self._publishing.clock.now_ms()
+        now, told = self._publishing.clock.now_ms(), self._until.get(kind.name)
+        if told is not None and not 0 <= now - told <= _STOOD_STILL_MS:
+            self._until[kind.name] = now
+            self._spans.pop(kind.name, None)
         still = self._broken_now(kind)
         window = self._windows.pop(kind.name, _Window())
         exceptions = dict(sorted((window.broken | still).items()))

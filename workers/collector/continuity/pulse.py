@@ -4,15 +4,26 @@ from statistics import median
 
 _KEPT = 16
 #: A venue's clock that goes back further than this was set; less is an event out of order.
-_SET_BACK_MS = 10_000
+SET_BACK_MS = 10_000
 
 
 class Pulse:
     """Of one stream of one symbol; `beat` is on the hot path."""
 
-    __slots__ = ("_intervals", "at", "count", "event_time", "progress_at", "stuck")
+    __slots__ = (
+        "_intervals",
+        "answered",
+        "asked_at",
+        "at",
+        "count",
+        "event_time",
+        "progress_at",
+        "stuck",
+    )
 
     def __init__(self, now: float) -> None:
+        self.asked_at: float | None = None  # when its subscription was sent; None: not yet, or lost
+        self.answered = False  # whether the venue has said that it took the subscription
         self.count = 0
         self.at = now  # of the last event, monotonic seconds
         self.progress_at = now  # of the last event whose venue time was news
@@ -27,7 +38,7 @@ class Pulse:
             self.progress_at, self.stuck = now, 0
             if timestamp is not None:
                 self.event_time = timestamp
-        elif timestamp < self.event_time - _SET_BACK_MS:
+        elif timestamp < self.event_time - SET_BACK_MS:
             self.event_time = timestamp
         else:
             self.stuck += 1

@@ -23,6 +23,8 @@ _USUAL_TIMES = 5.0
 _MARGIN_S = 1.0
 #: A stream that answers neither its subscription nor with data.
 _UNANSWERED_S = 15.0
+#: Subscriptions are due and for so long none was sent: longer than any driver pauses.
+_UNSENT_S = 120.0
 _AGAIN_S = 5.0
 _AGAIN_CAP_S = 300.0
 _BRIDGE_S = 5.0
@@ -30,6 +32,14 @@ _BRIDGE_S = 5.0
 _FIRST_LOOK_S, _LOOK_CAP_S = 6.0, 600.0
 #: Of all symbols together, so that a thousand quiet ones do not eat the budget.
 _LOOKS_EVERY_S = 2.0
+
+#: What a log line says of each reason.
+_SAID = {
+    "silent": "is silent though the market moves",
+    "stuck": "repeats itself though the market moves",
+    "no answer": "does not answer its subscription",
+    "not asked for": f"is not subscribed to, nothing was for {_UNSENT_S:.0f} s",
+}
 
 WATCHED = (StreamKind.QUOTE, StreamKind.TRADES, StreamKind.BOOK)
 
@@ -52,6 +62,7 @@ class Watchdog:
 
     def __init__(self, clock: Clock, log: logging.Logger) -> None:
         self.alarms = 0
+        self.asked_at = clock.monotonic()  # when the latest subscription was sent
         self.on_alarm: Callable[[Subscription, str], None] = lambda _stream, _reason: None
         self.resubscribe: Callable[[Subscription, str], None] = lambda _stream, _reason: None
         self.redial: Callable[[Subscription], None] = lambda _stream: None
@@ -91,14 +102,16 @@ class Watchdog:
     def _check(self, stream: Subscription, parts: Parts, pulse: Pulse, now: float) -> str | None:
         """What is wrong with a stream that was sound so far."""
         watch = self._watches.setdefault(stream, _Watch())
-        since = pulse.progress_at
         if watch.alarmed_at is not None:
-            if since > watch.alarmed_at:
+            if pulse.progress_at > watch.alarmed_at:
                 self._log.info("Stream %s speaks again", stream)
                 self._watches[stream] = _Watch()
             else:
-                self._pursue(stream, watch, now)
+                self._pursue(stream, watch, self._asked_since(pulse, now))
             return None
+        if pulse.asked_at is None:
+            return "not asked for" if self._asked_since(pulse, now) > _UNSENT_S else None
+        since = max(pulse.progress_at, pulse.asked_at)
         silent_s = now - since
         if silent_s < max(_SUSPECT_S, _USUAL_TIMES * pulse.usual_s()):
             if watch.hurried:
@@ -106,7 +119,7 @@ class Watchdog:
             return None
         if moved(stream.kind, parts, since):
             return "stuck" if pulse.stuck > 2 else "silent"
-        if not pulse.count and stream.kind in parts.waiting and silent_s > _UNANSWERED_S:
+        if not (pulse.count or pulse.answered) and silent_s > _UNANSWERED_S:
             return "no answer"
         self._inquire(stream, watch, pulse, now)
         return None
@@ -145,15 +158,20 @@ class Watchdog:
         if redial:
             self.redial(stream)
             return
-        self._log.warning("Stream %s is %s though the market moves", stream, reason)
+        self._log.warning("Stream %s %s", stream, _SAID[reason])
         self.resubscribe(stream, reason)
 
-    def _pursue(self, stream: Subscription, watch: _Watch, now: float) -> None:
+    def _asked_since(self, pulse: Pulse, now: float) -> float:
+        """Seconds since this subscription was sent, or any other while it waits for its turn."""
+        return now - (self.asked_at if pulse.asked_at is None else pulse.asked_at)
+
+    def _pursue(self, stream: Subscription, watch: _Watch, asked_since_s: float) -> None:
         """The alarm goes on: let REST stand in, and dial anew, ever more rarely."""
+        now = self._clock.monotonic()
         if now >= watch.bridge_at:
             watch.bridge_at = now + _BRIDGE_S
             self.bridge(stream)
-        if now >= watch.action_at:
+        if now >= watch.action_at and asked_since_s >= _AGAIN_S:
             watch.pause_s = min(_AGAIN_CAP_S, 2 * watch.pause_s)
             watch.action_at = now + watch.pause_s
             self._log.debug("Stream %s stays silent: dialling anew", stream)

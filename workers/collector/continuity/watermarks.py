@@ -33,6 +33,7 @@ class Watermarks:
     the next run refills from further back."""
 
     def __init__(self, path: Path, outbox: Settling, current: Callable[[], Marks]) -> None:
+        #: What the run before left, and nobody has taken over yet: it is kept as it is.
         self.former: Marks = _parsed(read_json(path))
         #: What is kept as it is now, whatever is settled; and who hears that it is on disk.
         self.at_once: Callable[[], Marks] = dict
@@ -44,13 +45,29 @@ class Watermarks:
         self._written: Marks = {}
         self._failing = False
 
+    def take(self, section: str, name: str) -> Any:
+        """Take over what the run before left there, None where it left nothing. It stays on disk
+        until something newer is safe."""
+        mark = self.former.get(section, {}).pop(name, None)
+        if mark is not None:
+            for marks in (self._settled, self._noted):
+                if marks or marks is self._settled:  # nothing noted stays nothing noted
+                    marks.setdefault(section, {}).setdefault(name, mark)
+        return mark
+
+    def forget(self, section: str, name: str) -> None:
+        """Nobody will take it over."""
+        self.former.get(section, {}).pop(name, None)
+
     async def save(self) -> None:
         """Each 250 ms: write what has become safe, note what was put since."""
         if self._noted and self._outbox.settled_up_to(self._mark):
             self._settled, self._noted = self._noted, {}
         if not self._noted:
             self._mark, self._noted = self._outbox.mark(), self._current()
-        await self._write(self._settled | self.at_once())
+        now = self._settled | self.at_once()
+        former = {name: left | now.get(name, {}) for name, left in self.former.items()}
+        await self._write(now | former)
         self.on_kept()
 
     async def _write(self, marks: Marks) -> None:

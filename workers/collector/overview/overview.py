@@ -11,6 +11,7 @@ from shared.service import every
 from workers.collector.events import RestUpdate, Summary
 from workers.collector.parts import Part, Parts, encoded_overview
 from workers.collector.publishing import Publishing
+from workers.collector.stamps import check_time
 
 #: How often the prices that nobody renewed are looked for.
 _LOOK_S = 10.0
@@ -31,7 +32,8 @@ class Overviews:
         self._listeners = listeners
 
     def take(self, event: Summary, parts: Parts, received_at: int) -> None:
-        """A frame's."""
+        """A frame's. Raises ValueError or TypeError for a time that can not be true."""
+        check_time(event.said.get("timestamp"), received_at)
         update = RestUpdate(symbol=parts.symbol, **event.said)
         self.apply(parts, update, self._clock.monotonic(), "stream")
 

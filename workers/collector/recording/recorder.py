@@ -55,7 +55,7 @@ class Recorder:
             "bodies": writer.bodies,
             "bytes": writer.bytes,
             "written": writer.written,
-            "lost": self.tape.lost,
+            "lost": self.tape.lost + writer.unwritten,
             "files": self.shelf.files,
             "deleted": self.shelf.deleted,
         }

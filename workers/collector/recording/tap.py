@@ -120,4 +120,7 @@ class Tap:
 
 
 def _telling(headers: Mapping[str, str]) -> dict[str, str]:
-    return {name: value for name, value in headers.items() if name.lower().startswith(_HEADERS)}
+    # aiohttp's names are of a type of its own, which JSON does not take.
+    return {
+        str(name): value for name, value in headers.items() if name.lower().startswith(_HEADERS)
+    }

@@ -66,7 +66,7 @@ class Tape:
         self._missing_since = 0
 
     def frame(self, wire: Wire, direction: Direction, data: str | bytes) -> None:
-        """A message of a websocket: 0.6-0.8 µs, the tap's part included. What can be counted
+        """A message of a websocket: 0.4-0.8 µs, the tap's part included. What can be counted
         later is."""
         if self._missing or self._put - self._released > self._bound:
             self._put_late(Entry(self._now_ns(), wire, direction, data, None))

@@ -37,6 +37,9 @@ class Writer:
         self.frames = 0  # of websockets, both directions
         self.bodies = 0
         self.bytes = 0  # of frames and bodies as they were received
+        self.unwritten = (
+            0  # entries that no line can hold, or that the disk did not take to the end
+        )
         self._clock = clock
         self._tape = tape
         self._shelf = shelf
@@ -72,6 +75,7 @@ class Writer:
         self._flush()  # what the disk did not take before
         self._encode_all()
         self._flush()
+        self.unwritten += len(self._lines) + len(self._tape.entries)
         self._shelf.close()
 
     def _encode_all(self) -> None:
@@ -84,9 +88,15 @@ class Writer:
             self._yield.wait(_YIELD_S)
 
     def _encode(self, entry: Entry) -> None:
+        try:
+            line = encoded(entry)
+        except orjson.JSONEncodeError as error:
+            log.error("An entry of the recording can not be written: %s", error)
+            self.unwritten += 1
+            self._tape.release(weight(entry))
+            return
         if not self._lines:
             self._first_ns, self._begun = entry[0], self._clock.monotonic()
-        line = encoded(entry)
         self._lines.append(line)
         self.frames += entry[2] in _FRAMES
         self.bodies += entry[2] == "rest"
@@ -120,7 +130,10 @@ class Writer:
 
 
 def encoded(entry: Entry) -> bytes:
-    """The JSON line of an entry: text frames as `raw`, binary ones as `raw_b64`."""
+    """The JSON line of an entry: text frames as `raw`, binary ones as `raw_b64`.
+
+    Raises orjson.JSONEncodeError for text that is no Unicode.
+    """
     at_ns, wire, direction, data, facts = entry
     line: dict[str, Any] = {"t": at_ns, "conn": wire.number, "dir": direction, "url": wire.url}
     if facts is not None:

@@ -56,6 +56,16 @@ class Htx(HotFrames, ccxt.pro.htx):
         """With the quote volume behind; ccxt leaves it out."""
         return [*super().parse_ohlcv(ohlcv, market), self.safe_number(ohlcv, "trade_turnover")]
 
+    def handle_error_message(self, client: Any, message: Any) -> Any:
+        """A refusal to end what is not subscribed: it has ended. ccxt would end all streams of the
+        connection for it."""
+        if type(message) is dict and message.get("status") == "error":
+            asked = self.index_by(client.subscriptions, "id").get(str(message.get("id")))
+            if asked is not None and asked.get("unsubscribe"):
+                self.handle_un_subscription(client, asked)
+                return False
+        return super().handle_error_message(client, message)
+
     def handle_order_book_subscription(self, client: Any, message: Any, subscription: Any) -> None:
         """ccxt would start a book of its own."""
 
