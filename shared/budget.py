@@ -1,8 +1,9 @@
 """REST budgets: no request goes to a venue before `acquire` has granted its weight.
 
-A weighted leaky bucket a venue (GCRA). It starts empty: after a restart nobody knows what the run
-before has spent. Waiting requests stand in one queue a venue, higher classes first; each minute of
-waiting lifts a request by one class, so that nothing starves for ever.
+A weighted leaky bucket a venue (GCRA). It starts empty, but for the time in which this process has
+sent nothing: after a restart nobody knows what the run before has spent. Waiting requests stand in
+one queue a venue, higher classes first; each minute of waiting lifts a request by one class, so
+that nothing starves for ever.
 """
 
 import asyncio
@@ -61,12 +62,12 @@ class _Ticket:
 class Budget:
     """The local budget of one process."""
 
-    def __init__(self, limits: dict[str, Limit], clock: Clock) -> None:
+    def __init__(self, limits: dict[str, Limit], clock: Clock, idle_s: float = 0.0) -> None:
         self._limits = limits
         self._clock = clock
         # When each bucket will be full again, monotonic seconds ("theoretical arrival time").
         now = clock.monotonic()
-        self._full_at = {venue: now + limit.burst_s for venue, limit in limits.items()}
+        self._full_at = {venue: now + limit.burst_s - idle_s for venue, limit in limits.items()}
         self._banned_until: dict[str, float] = {}
         self._waiting: dict[str, list[_Ticket]] = {venue: [] for venue in limits}
         self._numbers = itertools.count()

@@ -265,9 +265,10 @@ async def _as_it_happened(simulator: Simulator, venue: str, fleet: Fleet, what: 
             await eventually(lambda: not missing(), 10, f"{what}: trades of {symbol}")  # noqa: B023
         got = fleet.consumer.bodies(key)
         assert len(got) == len({body["id"] for body in got}), f"{what}: {symbol} twice"
+        happened |= {str(t["id"]): t for t in await simulator.trades(venue, market.id)}
         for body in got:
-            if (true := happened.get(body["id"])) is not None:
-                assert body["price"] == float(true["price"]), f"{what}: {body}"
+            assert body["id"] in happened, f"{what}: it never happened: {body}"
+            assert body["price"] == float(happened[body["id"]]["price"]), f"{what}: {body}"
 
 
 def _missing(fleet: Fleet, key: str, awaited: list[str]) -> set[str]:

@@ -71,10 +71,11 @@ class Others:
         ended = time.time()
         await asyncio.sleep(1.0)  # what was sent last is on its way, to us and to the truth log
         shares = [self._share_of_quotes(symbol, ended) for symbol in self._symbols]
-        assert min(shares) >= KEPT, (
-            f"{what}: quotes of {self._symbols}: {shares} {self._fleet.collector.outbox.ledger.as_dict()['ticker']} {self._fleet.collector.quarantine.counts}"
-        )
+        counts = self._fleet.collector.outbox.ledger.as_dict()["ticker"]
+        assert min(shares) >= KEPT, f"{what}: quotes of {self._symbols}: {shares}, {counts}"
         for symbol in self._symbols:
+            gaps = self._fleet.consumer.bodies(key("gap", self._venue, symbol))
+            assert not gaps, f"{what}: {gaps}"
             await complete_trades(self._simulator, self._fleet, self._venue, symbol, what)
         return round(min(shares), 4)
 

@@ -177,6 +177,15 @@ async def test_the_budget_holds_over_any_stretch_of_time() -> None:
     assert total >= 0.95 * 10 * 60
 
 
+async def test_what_this_process_did_not_spend_before_is_there_at_once() -> None:
+    clock = FakeClock()
+    budget = Budget({"v": Limit(per_second=10, burst=20)}, clock, idle_s=1.0)
+    await budget.acquire("v", 9, RequestClass.LIVE)
+    assert clock.elapsed_s == 0
+    await budget.acquire("v", 9, RequestClass.LIVE)
+    assert clock.elapsed_s > 0.8
+
+
 async def test_lower_classes_leave_room_for_higher_ones() -> None:
     clock = FakeClock()
     budget = Budget({"v": Limit(per_second=10, burst=20)}, clock)

@@ -1,11 +1,13 @@
 """What a process says of itself."""
 
 import asyncio
+import subprocess
+import sys
 import time
 from pathlib import Path
 
 from shared.clock import SystemClock
-from shared.vitals import Vitals
+from shared.vitals import Vitals, age_s
 from tests.waiting import eventually
 
 
@@ -23,6 +25,13 @@ async def test_descriptors_tasks_and_memory_are_counted(tmp_path: Path) -> None:
     assert after.tasks - before.tasks == 5
     assert after.fds - before.fds == 2
     assert 25 < after.rss_mb - before.rss_mb < 60
+
+
+def test_the_age_of_a_process_is_from_its_start() -> None:
+    code = "from shared.vitals import age_s; print(age_s())"
+    before = time.monotonic()
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, check=True)
+    assert 0 < float(done.stdout) <= time.monotonic() - before + 0.02
 
 
 async def test_a_blocked_loop_shows_once() -> None:

@@ -15,7 +15,7 @@ from shared.outbox import Origin, Outbox
 from shared.sequence import Sequences
 from shared.service import Stop, every, running
 from shared.status import HEARTBEAT_S, Heartbeat, MarketList, State, Statistics
-from shared.vitals import Vitals
+from shared.vitals import Vitals, age_s
 from workers.collector.assembly import Assembler
 from workers.collector.books.keeper import BookKeeper
 from workers.collector.books.tops import BookTops
@@ -93,7 +93,7 @@ class Collector:
             row,
             config.venue(venue),
             settings.keys.get(venue, VenueKeys()),
-            Budget({venue: row.limit}, clock),
+            Budget({venue: row.limit}, clock, idle_s=age_s()),
             clock,
         )
         self.client.send_frames_to(self.intake)
