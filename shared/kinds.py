@@ -3,7 +3,7 @@
 Everything that differs by kind (permissions, persistence, batching, storage) derives from it.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 
 
@@ -29,15 +29,14 @@ class Kind:
     variant: str = ""
     min_interval_s: float | None = None  # at most one message a routing key in this time
     repeated: bool = False  # the last value goes out again on futures_batches while none is newer
+    # Made of the others, and read many times a message.
+    lossless: bool = field(init=False, compare=False)
+    label: str = field(init=False, compare=False)  # the row's own name: what counts are kept by
 
-    @property
-    def lossless(self) -> bool:
-        return self.delivery is Delivery.LOSSLESS
-
-    @property
-    def label(self) -> str:
-        """The row's own name: what counts are kept by."""
-        return f"{self.name}.{self.variant}" if self.variant else self.name
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "lossless", self.delivery is Delivery.LOSSLESS)
+        label = f"{self.name}.{self.variant}" if self.variant else self.name
+        object.__setattr__(self, "label", label)
 
 
 FUTURES = Kind("futures", Delivery.LATEST, keyed=True)

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 
 from shared.fact import Fact
-from shared.kinds import FUTURES, Kind
+from shared.kinds import FUTURES
 from shared.pace import Pace
 
 
@@ -12,7 +12,7 @@ class Slots:
 
     def __init__(self) -> None:
         self._facts: dict[str, Fact] = {}
-        self._paces: dict[Kind, Pace] = {}
+        self._paces: dict[str, Pace] = {}  # by label
 
     def __len__(self) -> int:
         return len(self._facts)
@@ -34,9 +34,9 @@ class Slots:
         interval_s = fact.kind.min_interval_s
         if interval_s is None:
             return True
-        pace = self._paces.get(fact.kind)
+        pace = self._paces.get(fact.kind.label)
         if pace is None:
-            pace = self._paces[fact.kind] = Pace(interval_s)
+            pace = self._paces[fact.kind.label] = Pace(interval_s)
         if pace.wait_s(key, now):
             return False
         pace.use(key, now)

@@ -22,7 +22,7 @@ NOW = 1_800_000_000_000
 DAY_MS = 86_400_000
 SNAPSHOT = BookUpdate("x", True, [[10, 1]], [[11, 1]], None, 6)
 MALFORMED_UPDATES = (
-    BookUpdate("x", False, [[9, 1], None], [], None, 7, 7, 6),
+    BookUpdate("x", False, [[9, 1], None], [], None, 7, 7, 6),  # type: ignore[list-item]
     BookUpdate("x", False, [[9, 1], ["9.5", []]], [], None, 7, 7, 6),
     BookUpdate("x", False, [[9, 1]], 5, None, 7, 7, 6),  # type: ignore[arg-type]
     BookUpdate("x", False, [[9, 1]], [], None, "7", 7, 6),  # type: ignore[arg-type]
@@ -106,7 +106,7 @@ def test_times_of_candles() -> None:
     check_start(NOW, NOW, NOW)
     check_start(NOW - 7 * DAY_MS, None, NOW)
     for start, timestamp in ((NOW + DAY_MS // 2, NOW), (NOW + 2 * DAY_MS, None), (0, NOW)):
-        with pytest.raises(ValueError, match="venue time|candle"):
+        with pytest.raises(ValueError, match=r"venue time|candle"):
             check_start(start, timestamp, NOW)
     check_time(None, NOW)
 

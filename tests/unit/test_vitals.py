@@ -7,7 +7,7 @@ import time
 from pathlib import Path
 
 from shared.clock import SystemClock
-from shared.vitals import Vitals, age_s
+from shared.vitals import Vitals
 from tests.waiting import eventually
 
 

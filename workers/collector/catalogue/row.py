@@ -8,6 +8,8 @@ from shared.budget import Limit, RequestClass
 
 
 class StreamKind(Enum):
+    __hash__ = object.__hash__  # on the hot path; Enum's own is Python code, members are singletons
+
     QUOTE = "quote"
     TRADES = "trades"
     LIQUIDATIONS = "liquidations"
