@@ -30,6 +30,9 @@ _RESCUE_S = 1.0
 log = logging.getLogger("rabbitmq")
 
 OnDropped = Callable[[Publication, str], None]
+"""Told of each lossless message, batches too, that ends without a confirm, and why: `overflow`,
+`spool_full`, `spool_failed`, an `Outcome` but CONFIRMED, or `spool_unreadable`. Of the last the
+body is empty, see `shared.spool.Books`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,6 +112,8 @@ class Custody:
         message.ended = True
         if keeper is not None:
             keeper.settled(message)
+        if outcome is not Outcome.CONFIRMED:
+            self.on_dropped(message, outcome.value)
         self._open.pop(message.order, None)
         return True
 
@@ -208,11 +213,11 @@ class Custody:
 
     def _drop(self, message: Publication, reason: str) -> bool:
         self._ledger[message.label].dropped[reason] += message.rows
-        self._open.pop(message.order, None)
         if self._refusing != reason:
             self._refusing = reason
             log.error("Lossless messages are dropped and counted: %s", reason)
         self.on_dropped(message, reason)
+        self._open.pop(message.order, None)
         return False
 
     async def _drain_forever(self) -> None:
@@ -226,8 +231,12 @@ class Custody:
             await asyncio.sleep(_LOOK_S / 2)
 
     async def _drain(self, spool: Spool) -> None:
-        for message in await spool.fetch(min(_REFILL, self._publisher.room_behind)):
-            self._publisher.offer_behind(message)
+        """There may be less room behind by the time that a page is read."""
+        page = await spool.fetch(min(_REFILL, self._publisher.room_behind))
+        for taken, message in enumerate(page):
+            if not self._publisher.offer_behind(message):
+                spool.put_back(page[taken:])
+                return
 
     async def _adopt_forever(self) -> None:
         while True:
@@ -271,5 +280,7 @@ class Custody:
     def kept(self, message: Publication) -> None:
         self._open.pop(message.order, None)
 
-    def unreadable(self, label: str, rows: int) -> None:
-        self._ledger[label].dropped["spool_unreadable"] += rows
+    def unreadable(self, message: Publication) -> None:
+        if message.rows:
+            self._ledger[message.label].dropped["spool_unreadable"] += message.rows
+        self.on_dropped(message, "spool_unreadable")

@@ -104,7 +104,8 @@ class Outbox:
         return self._lossless.republished + self._latest.republished
 
     def on_dropped(self, listener: OnDropped) -> None:
-        """Have `listener` hear of each lossless message that found no room on disk, and why."""
+        """Have `listener` hear of each lossless message that ends without a confirm, and why: see
+        `shared.custody.OnDropped`."""
         self._custody.on_dropped = listener
 
     def mark(self) -> int:

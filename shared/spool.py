@@ -8,14 +8,16 @@ import asyncio
 import logging
 import sqlite3
 from collections import Counter, deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Protocol, TypeVar
 
+from shared.kinds import KINDS
 from shared.publisher import MIB, Publication
 from shared.retry import Backoff
-from shared.spool_file import Locked, Page, SpoolFile, is_disk_trouble, row_size
+from shared.spool_file import Locked, Mended, SpoolFile, is_disk_trouble
+from shared.spool_row import remains, row_size
 
 #: One transaction: 10-40 ms on a slow disk.
 _WRITE_BYTES = 2 * MIB
@@ -43,8 +45,9 @@ class Books(Protocol):
     def kept(self, message: Publication) -> None:
         """A message is safe on disk."""
 
-    def unreadable(self, label: str, rows: int) -> None:
-        """Facts that a damaged file lost."""
+    def unreadable(self, message: Publication) -> None:
+        """A message that a damaged file lost, as far as anything is known of it: its label and
+        facts, and no body. One may stand for many; for an unknown number with `rows` 0."""
 
 
 class Spool:
@@ -63,6 +66,7 @@ class Spool:
         self._waiting_bytes = 0
         self._settled: list[int] = []
         self._read_up_to = 0
+        self._held: dict[int, Publication] = {}  # fetched and not settled, by id
         self._work = asyncio.Event()
         self._turn = asyncio.Lock()
         self._backoff = Backoff(0.2, 5.0)
@@ -101,6 +105,7 @@ class Spool:
 
     def settled(self, message: Publication) -> None:
         """The message needs no spool any more."""
+        self._held.pop(message.kept_as, None)
         self.rows[message.label] -= message.rows
         self.size -= message.kept_size
         self._settled.append(message.kept_as)
@@ -114,6 +119,9 @@ class Spool:
         if self._file.mended:
             self._mended = self._file.mended
             log.error("The spool %s was damaged; what was readable is kept", self.path.name)
+            for kind in KINDS.values():
+                if kind.lossless:
+                    self._books.unreadable(remains(kind.label, 0))
 
     async def fetch(self, limit: int) -> list[Publication]:
         """The next messages that were not fetched since `open`, oldest first.
@@ -125,16 +133,25 @@ class Spool:
         try:
             async with self._turn:
                 file, after = self._file, self._read_up_to
-                page = await self._in_thread(lambda: file.read(after, limit))
-                self._recount(file)
+                page = await self._on(file, lambda: file.read(after, limit))
         except ERRORS as error:
             self._failed(error)
             return []
         self._read_up_to = page.last
-        self._lose(page)
+        self.rows.subtract(page.lost.rows)
+        self.size -= page.lost.size
+        for lost in page.unreadable:
+            self._books.unreadable(lost)
         for message in page.messages:
             message.keeper = self
+            self._held[message.kept_as] = message
         return page.messages
+
+    def put_back(self, messages: Sequence[Publication]) -> None:
+        """Nobody took these, the last ones of what `fetch` gave: it will give them again."""
+        for message in messages:
+            self._held.pop(message.kept_as, None)
+            self._read_up_to = min(self._read_up_to, message.kept_as - 1)
 
     async def run(self) -> None:
         """Write and forget, for ever; opens the file where `open` was not called."""
@@ -202,8 +219,7 @@ class Spool:
             batch.append(message)
             size += row_size(message)
         if batch:
-            ids = await self._in_thread(lambda: file.append(batch))
-            self._recount(file)
+            ids = await self._on(file, lambda: file.append(batch))
             for message, row_id in zip(batch, ids, strict=True):
                 self._kept(message, row_id)
 
@@ -221,17 +237,11 @@ class Spool:
         ids = self._settled[:_WRITE_MESSAGES]
         if not ids:
             return
-        await self._in_thread(lambda: file.remove(ids))
+        await self._on(file, lambda: file.remove(ids))
         del self._settled[: len(ids)]
         if self.empty and not self._settled:
             self.size = 0
             await self._in_thread(file.shrink)
-
-    def _lose(self, page: Page) -> None:
-        for label, rows in page.unreadable.rows.items():
-            self.rows[label] -= rows
-            self._books.unreadable(label, rows)
-        self.size -= page.unreadable.size
 
     def _failed(self, error: Exception) -> None:
         self.failures += 1
@@ -240,17 +250,45 @@ class Spool:
             log.error("The spool %s takes nothing, %s: %s", self.path.name, disk, error)
         self._failing = True
 
-    def _recount(self, file: SpoolFile) -> None:
-        """After a damaged file was mended: what is gone from it is lost."""
-        if file.mended == self._mended:
+    async def _on(self, file: SpoolFile, work: Callable[[], T]) -> T:
+        """`work` on a file whose losses are counted; once more where it proved damaged."""
+        await self._recount(file)
+        try:
+            return await self._in_thread(work)
+        except Mended:
+            await self._recount(file)
+            return await self._in_thread(work)
+
+    async def _recount(self, file: SpoolFile) -> None:
+        """After a damaged file was mended: what is gone from it is lost, but for what is on its way
+        to the broker. That is in memory, and nowhere else from now on."""
+        mended = file.mended
+        if mended == self._mended:
             return
-        self._mended = file.mended
-        for label, rows in self.rows.items():
-            lost = rows - file.totals.rows[label]
-            if lost > 0:
-                self.rows[label] -= lost
-                self._books.unreadable(label, lost)
+        rows, size = Counter(self.rows), self.size
+        settled, held = list(self._settled), dict(self._held)
+        totals, missing = await self._in_thread(lambda: file.left(settled, held))
+        self._mended = mended
         log.error("The spool %s was damaged; what was readable is kept", self.path.name)
+        gone = [held[row_id] for row_id in sorted(missing)]
+        for message in gone:
+            rows[message.label] -= message.rows
+            size -= message.kept_size
+            self._let_go(message)
+        self.size -= size - totals.size
+        for label in list(rows):
+            self._lose(label, rows[label] - totals.rows[label])
+
+    def _let_go(self, message: Publication) -> None:
+        """The row of a message is gone before it was settled."""
+        if not message.ended:
+            self.settled(message)
+            message.keeper = None
+
+    def _lose(self, label: str, rows: int) -> None:
+        if rows > 0:
+            self.rows[label] -= rows
+            self._books.unreadable(remains(label, rows))
 
     async def _in_thread(self, work: Callable[[], T]) -> T:
         """Run to its end even where the caller is cancelled meanwhile, whose cancellation comes at

@@ -7,32 +7,31 @@ SQLite checks no content, so each row carries its own checksum.
 import fcntl
 import os
 import sqlite3
-import zlib
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TypeVar
 
-import orjson
-
-from shared.kinds import KINDS, Delivery, Kind
 from shared.publisher import Publication
+from shared.spool_row import ROW_BYTES, Row, counted, message_of, number, remains_of, row_of
 
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS messages (
     id INTEGER PRIMARY KEY AUTOINCREMENT,
     label TEXT, rows INTEGER, meta BLOB, body BLOB, checksum INTEGER
 )"""
-#: What a row costs beside its meta and body.
-_ROW_BYTES = 48
 #: Pages given back to the file system after each removal: 4 MB, a few milliseconds.
 _VACUUM_PAGES = 1000
 _BLOCK = 100
+#: A database, and what SQLite keeps beside it.
+_SUFFIXES = ("", "-wal", "-shm")
+#: What is copied out of a damaged one, until that is done.
+_MENDING = ".mending"
 #: Results of SQLite that say the disk is at fault, not the file.
 _DISK = ("disk is full", "disk I/O error", "unable to open", "readonly")
 
-Row = tuple[int, Any, Any, Any, Any, Any]
 T = TypeVar("T")
 
 
@@ -47,17 +46,14 @@ class Totals:
         self.rows[label] += rows
         self.size += size
 
-    def take(self, label: str, rows: int, size: int) -> None:
-        self.rows[label] -= rows
-        self.size -= size
-
 
 @dataclass(slots=True)
 class Page:
     """Some messages in order, and what could not be read among them."""
 
     messages: list[Publication] = field(default_factory=list)
-    unreadable: Totals = field(default_factory=Totals)
+    unreadable: list[Publication] = field(default_factory=list)  # what is known of them
+    lost: Totals = field(default_factory=Totals)  # what these were counted as
     last: int = 0  # id of the last row looked at
 
 
@@ -65,24 +61,41 @@ class Locked(Exception):
     """Another process has this spool."""
 
 
+class Mended(sqlite3.DatabaseError):
+    """The file proved damaged, and what could be read of it is in a fresh one: try again, after
+    counting what is left."""
+
+
 class SpoolFile:
-    """All methods block; one thread at a time. Raise OSError and sqlite3.Error."""
+    """All methods block; one thread at a time. Raise OSError, Mended and other sqlite3.Error.
+
+    Ids rise for as long as this object lives, in a mended file as well: what was confirmed, or
+    read up to, is known to others by its id.
+    """
 
     def __init__(self, path: Path) -> None:
         """Take the lock and open. Raises Locked, OSError, sqlite3.Error."""
         self.path = path
         path.parent.mkdir(parents=True, exist_ok=True)
         self.mended = 0  # how often damage was found
+        self._highest = 0  # of all ids so far
         self._lock = _locked(path.with_suffix(".lock"))
         try:
+            self._finish_mending()
             self._database, self.totals = self._opened()
         except BaseException:
             os.close(self._lock)
             raise
 
+    def _finish_mending(self) -> None:
+        """A run before this one ended between the two steps of `_rescued`."""
+        mending = self.path.with_suffix(_MENDING)
+        if mending.exists() and not self.path.exists():
+            mending.rename(self.path)
+
     def append(self, messages: Sequence[Publication]) -> list[int]:
         """Write all or none of them; their ids, rising."""
-        rows = [_row(message) for message in messages]
+        rows = [row_of(message) for message in messages]
         return self._whole(lambda: self._append(rows))
 
     def _append(self, rows: Sequence[tuple[str, int, bytes, bytes, int]]) -> list[int]:
@@ -94,21 +107,35 @@ class SpoolFile:
             self._database.execute("BEGIN IMMEDIATE")
             for row in rows:
                 ids.append(self._database.execute(statement, row).lastrowid or 0)
+        self._highest = max(self._highest, *ids)
         return ids
 
     def read(self, after: int, limit: int) -> Page:
         """The next rows in order; what is damaged is left out and named."""
         rows = self._whole(lambda: self._select(after, limit))
-        page = Page(last=after)
+        page, damaged = Page(last=after), []
         for row in rows:
             page.last = row[0]
-            message = _message(row)
+            message = message_of(row)
             if message is None:
-                page.unreadable.add(*_counted(row))
+                damaged.append(row[0])
+                page.unreadable.append(remains_of(row))
+                page.lost.add(*counted(row))
             else:
                 page.messages.append(message)
-        self.remove([row[0] for row in rows if _message(row) is None])
+        self.remove(damaged)
         return page
+
+    def left(self, settled: Sequence[int], held: Iterable[int]) -> tuple[Totals, set[int]]:
+        """What is in the file without the rows `settled`, and which of `held` are not in it."""
+        self.remove(settled)
+        return self._whole(lambda: (_totals(self._database), set(self._missing(held))))
+
+    def _missing(self, ids: Iterable[int]) -> Iterator[int]:
+        query = "SELECT 1 FROM messages WHERE id = ?"
+        for row_id in ids:
+            if self._database.execute(query, (row_id,)).fetchone() is None:
+                yield row_id
 
     def remove(self, ids: Sequence[int]) -> None:
         if ids:
@@ -131,12 +158,12 @@ class SpoolFile:
         self._database.executescript(f"PRAGMA incremental_vacuum({pages})")
 
     def close(self, *, delete: bool = False) -> None:
-        """Let go of the lock; with `delete` nothing stays on disk."""
+        """Let go of the lock; with `delete` nothing stays on disk, unless a message is there."""
         try:
-            self._database.close()
+            with closing(self._database):
+                delete = delete and not self._select(0, 1)
             if delete:
-                for suffix in ("", "-wal", "-shm"):
-                    self.path.with_name(self.path.name + suffix).unlink(missing_ok=True)
+                _unlink(self.path)
                 self.path.with_suffix(".lock").unlink(missing_ok=True)
         finally:
             os.close(self._lock)
@@ -148,45 +175,52 @@ class SpoolFile:
     def _opened(self) -> tuple[sqlite3.Connection, Totals]:
         try:
             database = _connect(self.path)
-            return database, _totals(database)
+            try:
+                self._highest = _last_id(database)
+                return database, _totals(database)
+            except BaseException:
+                database.close()
+                raise
         except sqlite3.DatabaseError as error:
             if is_disk_trouble(error):
                 raise
         return self._rescued()
 
     def _whole(self, work: Callable[[], T]) -> T:
-        """`work`, and once more on a mended file where this one proves damaged."""
+        """`work`, or Mended where the file proves damaged."""
         try:
             return work()
         except sqlite3.DatabaseError as error:
             if is_disk_trouble(error):
                 raise
-        self._mend()
-        return work()
-
-    def _mend(self) -> None:
-        """After damage that showed while reading. `totals` afterwards are what is left."""
-        self._database.close()
-        self._database, self.totals = self._rescued()
+            self._database.close()
+            self._database, self.totals = self._rescued()
+            raise Mended(f"damaged, and mended: {error}") from error
 
     def _rescued(self) -> tuple[sqlite3.Connection, Totals]:
         """A fresh database with every row that can still be read, under its old id. The damaged
-        one stays beside it, as `*.damaged`, for whoever wants to look."""
-        self.mended += 1
-        aside = self.path.with_suffix(".damaged")
-        for suffix in ("", "-wal", "-shm"):
-            part = self.path.with_name(self.path.name + suffix)
-            aside.with_name(aside.name + suffix).unlink(missing_ok=True)
-            if part.exists():
-                part.rename(aside.with_name(aside.name + suffix))
-        _admit_size(aside)
-        fresh = _connect(self.path)
-        old = sqlite3.connect(aside, isolation_level=None)
-        with fresh:
+        one stays beside it, as `*.damaged`, for whoever wants to look; where the disk has no room
+        for a copy, it stays where it is, to be tried again."""
+        mending = self.path.with_suffix(_MENDING)
+        _unlink(mending)
+        _admit_size(self.path)
+        with closing(_connect(mending)) as fresh, closing(_bare(self.path)) as old, fresh:
             fresh.execute("BEGIN IMMEDIATE")
             fresh.executemany("INSERT INTO messages VALUES (?, ?, ?, ?, ?, ?)", _readable(old))
-        old.close()
-        return fresh, _totals(fresh)
+            _count_from(fresh, self._highest)
+        self._put_aside()
+        mending.rename(self.path)
+        self.mended += 1
+        database = _connect(self.path)
+        return database, _totals(database)
+
+    def _put_aside(self) -> None:
+        aside = self.path.with_suffix(".damaged")
+        _unlink(aside)
+        for suffix in _SUFFIXES:
+            part = self.path.with_name(self.path.name + suffix)
+            if part.exists():
+                part.rename(aside.with_name(aside.name + suffix))
 
 
 def is_disk_trouble(error: Exception) -> bool:
@@ -216,6 +250,18 @@ def _is_still(path: Path, descriptor: int) -> bool:
         return False
 
 
+def _unlink(path: Path) -> None:
+    for suffix in _SUFFIXES:
+        path.with_name(path.name + suffix).unlink(missing_ok=True)
+
+
+def _bare(path: Path) -> sqlite3.Connection:
+    """The database as it is, damaged or not."""
+    database = sqlite3.connect(path, isolation_level=None)
+    database.text_factory = lambda raw: raw.decode(errors="replace")
+    return database
+
+
 def _connect(path: Path) -> sqlite3.Connection:
     database = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
     try:
@@ -233,14 +279,23 @@ def _connect(path: Path) -> sqlite3.Connection:
 
 def _totals(database: sqlite3.Connection) -> Totals:
     totals = Totals()
-    try:
-        query = "SELECT id, label, rows, length(meta), length(body), 0 FROM messages"
-        for _, label, rows, meta, body, _ in database.execute(query):
-            totals.add(str(label), _number(rows), (meta or 0) + (body or 0) + _ROW_BYTES)
-    except BaseException:
-        database.close()
-        raise
+    query = "SELECT id, label, rows, length(meta), length(body), 0 FROM messages"
+    for _, label, rows, meta, body, _ in database.execute(query):
+        totals.add(str(label), number(rows), (meta or 0) + (body or 0) + ROW_BYTES)
     return totals
+
+
+def _last_id(database: sqlite3.Connection) -> int:
+    """The highest that was ever given; SQLite keeps it for the ids to rise."""
+    row = database.execute("SELECT max(seq) FROM sqlite_sequence").fetchone()
+    return number(row[0]) if row and row[0] is not None else 0
+
+
+def _count_from(database: sqlite3.Connection, highest: int) -> None:
+    """Have the next id be above `highest`."""
+    highest = max(highest, _last_id(database))
+    database.execute("DELETE FROM sqlite_sequence WHERE name = 'messages'")
+    database.execute("INSERT INTO sqlite_sequence VALUES ('messages', ?)", (highest,))
 
 
 def _admit_size(path: Path) -> None:
@@ -262,18 +317,28 @@ def _page_size(head: bytes) -> int:
 def _readable(old: sqlite3.Connection) -> Iterator[Row]:
     """Every row that SQLite can still find, skipping what it can not."""
     query = "SELECT id, label, rows, meta, body, checksum FROM messages WHERE id"
-    try:
-        old.text_factory = lambda raw: raw.decode(errors="replace")
-        last = old.execute("SELECT seq FROM sqlite_sequence").fetchone()[0]
-    except (sqlite3.DatabaseError, TypeError):
-        return
-    for start in range(0, last, _BLOCK):
+    start, last = 0, _end_of(old)
+    while start < last:
         end = start + _BLOCK
         try:
             block = old.execute(f"{query} > ? AND id <= ? ORDER BY id", (start, end)).fetchall()
+            if not block:
+                following = old.execute("SELECT min(id) FROM messages WHERE id > ?", (end,))
+                end = (following.fetchone()[0] or last + 1) - 1
         except sqlite3.DatabaseError:
             block = [row for i in range(start + 1, end + 1) if (row := _single(old, query, i))]
         yield from block
+        start = end
+
+
+def _end_of(old: sqlite3.Connection) -> int:
+    """No id is above it, as far as one of two places can still be read."""
+    for query in ("SELECT max(id) FROM messages", "SELECT max(seq) FROM sqlite_sequence"):
+        try:
+            return int(old.execute(query).fetchone()[0] or 0)
+        except (sqlite3.DatabaseError, TypeError, ValueError):
+            continue
+    return 0
 
 
 def _single(old: sqlite3.Connection, query: str, row_id: int) -> Row | None:
@@ -282,61 +347,3 @@ def _single(old: sqlite3.Connection, query: str, row_id: int) -> Row | None:
     except sqlite3.DatabaseError:
         return None
     return row if row is None or row[0] == row_id else None
-
-
-def _row(message: Publication) -> tuple[str, int, bytes, bytes, int]:
-    meta = orjson.dumps(
-        {
-            "exchange": message.exchange,
-            "key": message.routing_key,
-            "kind": message.kind.label,
-            "id": message.message_id,
-            "headers": message.headers,
-            "timestamp": message.timestamp_ms,
-            "rows": message.rows,
-            "encoding": message.content_encoding,
-            "mandatory": message.mandatory,
-        }
-    )
-    checksum = zlib.crc32(message.body, zlib.crc32(meta))
-    return message.label, message.rows, meta, message.body, checksum
-
-
-def row_size(message: Publication) -> int:
-    """About what a message takes on disk, before it is there."""
-    strings = len(message.exchange) + len(message.routing_key) + len(message.message_id)
-    return len(message.body) + strings + 256 + _ROW_BYTES
-
-
-def _message(row: Row) -> Publication | None:
-    """The message in a row, or None where its checksum is wrong."""
-    row_id, _, _, meta, body, checksum = row
-    if not isinstance(meta, bytes) or not isinstance(body, bytes):
-        return None
-    if zlib.crc32(body, zlib.crc32(meta)) != checksum:
-        return None
-    fields = orjson.loads(meta)
-    return Publication(
-        exchange=fields["exchange"],
-        routing_key=fields["key"],
-        kind=KINDS.get(fields["kind"]) or Kind(fields["kind"], Delivery.LOSSLESS, keyed=False),
-        body=body,
-        message_id=fields["id"],
-        headers=fields["headers"],
-        timestamp_ms=fields["timestamp"],
-        rows=fields["rows"],
-        content_encoding=fields["encoding"],
-        mandatory=fields["mandatory"],
-        kept_as=row_id,
-        kept_size=len(meta) + len(body) + _ROW_BYTES,
-    )
-
-
-def _counted(row: Row) -> tuple[str, int, int]:
-    """What `_totals` counted a row as."""
-    size = sum(len(part) for part in (row[3], row[4]) if isinstance(part, bytes | str))
-    return str(row[1]), _number(row[2]), size + _ROW_BYTES
-
-
-def _number(value: object) -> int:
-    return value if isinstance(value, int) else 1

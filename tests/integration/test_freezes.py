@@ -143,10 +143,12 @@ async def _frozen(
         await asyncio.sleep(seconds / 2)
         thawed = time.time()
         process.send_signal(signal.SIGCONT)
-        await eventually(lambda: _fresh(consumer, venue, thawed), 30, f"{venue}: fresh again")
+        await eventually(lambda: _fresh(consumer, venue, thawed), 30, f"{venue}: fresh again", 0.1)
         fresh_s = time.time() - thawed
         assert fresh_s <= THAWED_S, f"{venue}: fresh {fresh_s:.1f} s after it went on"
-        await eventually(lambda: not _open_gaps(consumer, venue), 60, f"{venue}: gaps are closed")
+        await eventually(
+            lambda: not _open_gaps(consumer, venue), 60, f"{venue}: gaps are closed", 0.25
+        )
         gaps = [gap for gap in _gaps(consumer, venue).values() if gap["kind"] == "trades"]
         assert all(gap["state"] == "repaired" for gap in gaps), f"{venue}: {gaps}"
         assert len(gaps) >= len(SYMBOLS) or venue not in GIVE_UP, f"{venue}: no gap is told"
@@ -200,7 +202,7 @@ async def _every_trade(simulator: Simulator, consumer: Consumer, venue: str, sym
     first = min(happened.index(i) for i in came()[:5] if i in happened)
     awaited = set(happened[first:])
     what = f"{venue}: trades of {symbol}"
-    await eventually(lambda: awaited <= set(came()), 20, what)
+    await eventually(lambda: awaited <= set(came()), 20, what, 0.25)
     ids = {m.message_id for m in consumer.messages if m.routing_key == name}
     assert len(ids) == len({body["id"] for body in consumer.bodies(name)}), f"{what}: twice"
 
@@ -249,7 +251,7 @@ async def _hung(venue: str, simulator: Simulator, fleet: Fleet) -> float:
     await asyncio.sleep(4)
     await simulator.heal(id_)
     healed = time.time()
-    await eventually(lambda: _fresh(fleet.consumer, venue, healed), 30, f"{venue}: fresh")
+    await eventually(lambda: _fresh(fleet.consumer, venue, healed), 30, f"{venue}: fresh", 0.1)
     fresh_s = time.time() - healed
     assert fresh_s <= HEALED_S, f"{venue}, seed {SEED}: fresh {fresh_s:.1f} s after it healed"
     await eventually(lambda: _whole(fleet), 60, f"{venue}: whole")

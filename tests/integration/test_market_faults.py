@@ -116,6 +116,7 @@ async def complete_trades(
         lambda: awaited <= set(standing_for()),
         20,
         f"{what}: trades of {symbol}: {len(awaited - set(standing_for()))} missing",
+        0.25,
     )
     got = standing_for()
     assert len(got) == len(set(got)), f"{what}: trades of {symbol} came twice"
@@ -155,7 +156,7 @@ async def _listed(venue: str, simulator: Simulator, fleet: Fleet, what: str) -> 
     await fleet.announce(venue, [BTC, ETH, DOGE, NEW])
     names = [key(kind, venue, NEW) for kind in ("ticker", "trades", "orderbook", "futures")]
     await eventually(
-        lambda: set(names) <= fleet.consumer.routing_keys(), 20, f"{what}: {NEW} flows"
+        lambda: set(names) <= fleet.consumer.routing_keys(), 20, f"{what}: {NEW} flows", 0.1
     )
     return round(time.monotonic() - began, 1)
 
@@ -203,10 +204,10 @@ async def _skewed(venue: str, simulator: Simulator, broker_url: str, directory: 
         for ms in (5_000, -5_000, 120_000, -120_000):
             id_ = await simulator.fault(venue, "clock_skew", ms=ms, seed=SEED)
             what = f"{venue}, {ms} ms, seed {SEED}"
-            await eventually(partial(_ahead, fleet, venue, ms), 10, f"{what}: as told")
+            await eventually(partial(_ahead, fleet, venue, ms), 30, f"{what}: as told", 0.1)
             await asyncio.sleep(1.5)
             await simulator.heal(id_)
-            await eventually(lambda: _ahead(fleet, venue, 0), 10, f"{what}: right again")
+            await eventually(lambda: _ahead(fleet, venue, 0), 30, f"{what}: right again", 0.1)
         assert fleet.collector.continuity.counts()["alarms"] == 0, venue
         assert fleet.collector.streams.resubscriptions == 0, venue
         gaps = [b for s in (BTC, ETH, DOGE) for b in fleet.consumer.bodies(key("gap", venue, s))]
@@ -225,16 +226,16 @@ def _ahead(fleet: Fleet, venue: str, ms: int) -> bool:
     return (
         len(newest) == len(names)
         and live(fleet, BTC, ETH, DOGE)
-        and all(abs(one) < 1000 for one in apart)
+        and all(abs(one) < 2000 for one in apart)
     )
 
 
 async def _cut_when_set_back(venue: str, simulator: Simulator, fleet: Fleet) -> None:
     """What is missing after a cut is older than the last trade before it, by the venue's clock."""
     id_ = await simulator.fault(venue, "clock_skew", ms=120_000, seed=SEED)
-    await eventually(lambda: _ahead(fleet, venue, 120_000), 10, f"{venue}: ahead")
+    await eventually(lambda: _ahead(fleet, venue, 120_000), 30, f"{venue}: ahead", 0.1)
     await simulator.heal(id_)
-    await eventually(lambda: _ahead(fleet, venue, 0), 10, f"{venue}: set back")
+    await eventually(lambda: _ahead(fleet, venue, 0), 30, f"{venue}: set back", 0.1)
     await simulator.fault(venue, "cut")
     await eventually(lambda: not live(fleet, BTC), 5, f"{venue}: cut")
     gaps: Any = fleet.collector.continuity.gaps
@@ -275,25 +276,26 @@ async def _burst(
     async with collecting(venue, config, broker_url, directory) as fleet:
         await eventually(lambda: live(fleet, BTC, ETH, DOGE), 40, f"{what}: all up")
         name, outbox = key("trades", venue, BTC), fleet.collector.outbox
-        await eventually(lambda: name in fleet.consumer.routing_keys(), 10, what)
+        await eventually(lambda: name in fleet.consumer.routing_keys(), 30, what)
         await simulator.fault(venue, "burst", symbol=BTC, rate=rate, seconds=seconds, seed=SEED)
         peak, end = 0, time.monotonic() + seconds + 1
         while time.monotonic() < end:
             peak = max(peak, outbox.pending)
             await asyncio.sleep(0.05)
 
-        def missing() -> set[str]:
-            came = {body["id"] for body in fleet.consumer.bodies(name)}
-            return simulator.trades_sent(venue)[BTC] - came
-
-        await eventually(lambda: not missing(), 60, f"{what}: all trades", 0.5)
+        await eventually(lambda: outbox.pending < 50, 30, f"{what}: drained", 0.1)
+        sent = await asyncio.to_thread(simulator.trades_sent, venue)
+        await eventually(
+            lambda: len(fleet.consumer.sequences(name)) >= len(sent[BTC]), 20, f"{what}: come", 0.5
+        )
         ids = [body["id"] for body in fleet.consumer.bodies(name)]
         assert len(ids) == len(set(ids)), f"{what}: trades came twice"
-        await eventually(lambda: outbox.pending < 50, 10, f"{what}: drained")
+        missing = sent[BTC] - set(ids)
+        assert not missing, f"{what}: {len(missing)} did not come: {sorted(missing)[:10]}"
         assert not outbox.ledger.unbalanced(), what
-        assert not any(k.get("dropped") for k in outbox.ledger.as_dict().values()), what
+        assert not outbox.ledger["trades"].dropped, f"{what}: {outbox.ledger.as_dict()}"
         assert peak <= PENDING_MAX, f"{what}: {peak} facts waited"
-        assert fleet.collector.continuity.counts()["alarms"] == 0, what
+        assert fleet.collector.continuity.watchdog.alarms == 0, f"{what}: false alarms"
         for symbol in (ETH, DOGE):
             await complete_trades(simulator, fleet, venue, symbol, what)
     return {"trades": len(ids), "pending_peak": peak}
@@ -329,7 +331,7 @@ async def _broken(
     async with collecting(venue, config, broker_url, directory) as fleet:
         await eventually(lambda: live(fleet, BTC, ETH, DOGE), 40, f"{what}: all up")
         names = [key("trades", venue, symbol) for symbol in (ETH, DOGE)]
-        await eventually(lambda: set(names) <= fleet.consumer.routing_keys(), 10, what)
+        await eventually(lambda: set(names) <= fleet.consumer.routing_keys(), 30, what)
         others, resyncs = Others(fleet, simulator, venue, ETH, DOGE), fleet.collector.books.resyncs
         for number in range(times):
             await simulator.fault(venue, "drop_delta", symbol=BTC, seed=SEED + number)

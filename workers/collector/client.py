@@ -2,6 +2,7 @@
 
 import asyncio
 import importlib
+import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -56,6 +57,7 @@ class VenueClient:
         self, venue: Venue, config: VenueConfig, keys: VenueKeys, budget: Budget, clock: Clock
     ) -> None:
         self.markets: dict[str, Market] = {}  # by symbol
+        self._known: dict[str, Market] = {}  # the same, with those that are not listed any more
         self.on_sent: Callable[[Subscription], None] = lambda _stream: None
         #: Told of a symbol that the venue denies to list.
         self.on_unlisted: Callable[[str], None] = lambda _symbol: None
@@ -88,6 +90,7 @@ class VenueClient:
         listed = [market for market in self._ccxt.markets.values() if _collected(market)]
         markets = [Market(m["symbol"], m["id"], float(m["contractSize"])) for m in listed]
         self.markets = {market.symbol: market for market in markets}
+        self._known |= self.markets
         settle()
 
     async def watch(self, stream: Subscription) -> None:
@@ -105,7 +108,11 @@ class VenueClient:
             raise NetworkError("ccxt ended the subscription") from None
 
     async def unwatch(self, stream: Subscription) -> None:
-        """Tell the venue to stop; cancel the watch before. Raises ExchangeError."""
+        """Tell the venue to stop; cancel the watch before. What is not listed any more has stopped:
+        venues refuse to hear of it, and ccxt does not know it. Raises ExchangeError."""
+        if stream.symbol not in self.markets:
+            self._forget(stream)
+            return
         with venue_errors():
             async with asyncio.timeout(_UNWATCH_QUEUE_S) as deadline:
                 ON_SENT.set(partial(_shorten, deadline, _UNWATCH_TIMEOUT_S))
@@ -214,6 +221,15 @@ class VenueClient:
                 self.on_unlisted(symbol)
             raise
 
+    def _forget(self, stream: Subscription) -> None:
+        """Else a symbol that is listed again would be taken for subscribed."""
+        market = self._known.get(stream.symbol)
+        if market is None:
+            return
+        for connection in list((self._ccxt.clients or {}).values()):
+            for name in [n for n in connection.subscriptions if _names(str(n), market)]:
+                del connection.subscriptions[name]
+
     async def _call(self, call: Call, stream: Subscription) -> Any:
         subject = [stream.symbol] if call.listed else stream.symbol
         # ccxt writes into `params`: it gets its own each time.
@@ -277,6 +293,13 @@ def _print(market_id: str, row: dict[str, Any]) -> Print:
     return Print(
         market_id, str(row["id"]), row["price"], row["amount"], row["side"], row["timestamp"]
     )
+
+
+def _names(subscription: str, market: Market) -> bool:
+    """Whether what ccxt calls a subscription is about this market, and not one of a longer name."""
+    words = f"{re.escape(market.id)}|{re.escape(market.symbol)}"
+    found = re.search(rf"(?<![\w/-])({words})(?![\w/-])", subscription, re.IGNORECASE)
+    return found is not None
 
 
 def _shorten(deadline: asyncio.Timeout, seconds: float) -> None:

@@ -13,7 +13,10 @@ from workers.collector.continuity.gaps import NOWHERE, Mark
 
 
 def bodies(message: Publication) -> Iterator[tuple[Kind, dict[str, Any]]]:
-    """The facts of a message that are about a symbol: its body, or each row of a batch."""
+    """The facts of a message that are about a symbol: its body, or each row of a batch. None of
+    one that a disk made unreadable."""
+    if not message.body:
+        return
     content = orjson.loads(decoded(message.body, message.content_encoding))
     rows = content["rows"] if message.exchange == BATCHES else [content]
     for row in rows:

@@ -63,6 +63,15 @@ class Gate(HotFrames, ccxt.pro.gate):
             timeframe, market_id = payload
             yield Acknowledged(market_id, StreamKind.CANDLES, timeframe)
 
+    def handle_error_message(self, client: Any, message: Any) -> Any:
+        """A refusal to end what is not subscribed: it has ended. ccxt would end all streams of the
+        connection for it."""
+        refused = type(message) is dict and message.get("error")
+        if refused and message.get("event") == "unsubscribe":
+            self.handle_un_subscribe(client, message)
+            return True
+        return super().handle_error_message(client, message)
+
     def handle_order_book_subscription(
         self, client: Any, message: Any, subscription: Any = None
     ) -> None:
