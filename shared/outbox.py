@@ -177,7 +177,8 @@ class Outbox:
 
     def _flush_slots(self) -> None:
         if not self._latest.connected:
-            self.ledger[FUTURES.label].dropped[Outcome.EXPIRED] += self._slots.expire()
+            if expired := self._slots.expire():
+                self.ledger[FUTURES.label].dropped[Outcome.EXPIRED] += expired
         elif self._slots and self._latest.room:
             for fact in self._slots.take(self._clock.monotonic()):
                 self._send(fact, self._routing_key(fact))

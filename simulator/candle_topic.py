@@ -2,7 +2,7 @@
 
 from abc import abstractmethod
 
-from simulator.candles import Candle
+from simulator.candles import Candle, bucket
 from simulator.frame import Frame
 from simulator.happening import Event, Trigger
 from simulator.market import MINUTE_MS, Market
@@ -18,7 +18,7 @@ class CandleTopic(Topic):
     def __init__(self, span: int, market: Market, channel: str) -> None:
         super().__init__(market, channel)
         self.span = span
-        self._minute = self.current(market.now_ms).minute
+        self._minute = bucket(market.now_ms // MINUTE_MS, span)  # may be ahead of the last candle
 
     def current(self, t_ms: int) -> Candle:
         return self.market.candles.current(self.span, t_ms // MINUTE_MS)

@@ -6,8 +6,9 @@ import signal
 import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
+from threading import Lock
 from typing import Any
 
 import aiohttp
@@ -24,12 +25,36 @@ TRADE_ID_FIELDS = {
 VENUES = ("binance", "bybit", "bitget", "htx", "gate", "okx")
 
 
+class Truth:
+    """A simulator's log of its own; each line of it is read once, since it grows by megabytes."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._events: dict[str, list[dict[str, Any]]] = {}
+        self._read_up_to = 0
+        self._reading = Lock()
+
+    def events(self, venue: str) -> list[dict[str, Any]]:
+        with self._reading, self._path.open("rb") as file:
+            file.seek(self._read_up_to)
+            whole = file.read().rpartition(b"\n")[0]
+            self._read_up_to += len(whole) + bool(whole)
+            for line in whole.splitlines():
+                event = orjson.loads(line)
+                self._events.setdefault(event.get("venue", ""), []).append(event)
+            return list(self._events.get(venue, ()))
+
+
 @dataclass(frozen=True)
 class Simulator:
     """A running simulator; `truth` is the file of all that it was asked and sent."""
 
     port: int
     truth: Path
+    _log: Truth = field(init=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "_log", Truth(self.truth))
 
     def config(self, venues: tuple[str, ...] = VENUES, **fields: Any) -> dict[str, Any]:
         """A configuration that points collectors here."""
@@ -73,8 +98,7 @@ class Simulator:
 
     def events(self, venue: str) -> list[dict[str, Any]]:
         """The truth of one venue so far; the last lines may still be on their way to disk."""
-        lines = self.truth.read_bytes().splitlines()
-        return [e for line in lines if (e := _parsed(line)) and e.get("venue") == venue]
+        return self._log.events(venue)
 
     def trades_sent(self, venue: str) -> dict[str, set[str]]:
         """Ids of the trades that were sent, by symbol."""
@@ -105,10 +129,3 @@ async def simulated_venues(directory: Path, *arguments: str) -> AsyncIterator[Si
         if process.returncode is None:
             process.send_signal(signal.SIGTERM)
         await asyncio.wait_for(process.wait(), 10)
-
-
-def _parsed(line: bytes) -> Any:
-    try:
-        return orjson.loads(line)
-    except orjson.JSONDecodeError:
-        return None

@@ -73,14 +73,14 @@ BREAKS = (
     Break(
         "no refill",
         "workers/collector/continuity/refill.py",
-        "        if symbol not in self._queued:\n",
-        "        if False:\n",
+        "        elif symbol not in self._queued:\n",
+        "        elif False:\n",
         ("tests/integration/test_collector_killed.py", "-k", "few and binance"),
     ),
     Break(
         "a gap is closed without a proof",
         "workers/collector/continuity/refill.py",
-        "            closing = await self._brought_back(self._parts[symbol], begin)\n",
+        "            closing = await self._proof.close(self._parts[symbol], begin)\n",
         '            closing = Closing("repaired")\n',
         ("tests/unit/test_refill.py",),
     ),
@@ -107,9 +107,9 @@ BREAKS = (
     ),
     Break(
         "trades that come twice",
-        "workers/collector/trades.py",
-        "        if not self._dense:\n            return flow.seen.add(event.id)\n",
-        "        if not self._dense:\n            return True\n",
+        "workers/collector/trades/flow.py",
+        "            return self.seen.add(event.id)\n",
+        "            return True\n",
         ("tests/unit/test_trades.py",),
     ),
 )

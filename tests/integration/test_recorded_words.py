@@ -11,6 +11,7 @@ import pytest
 from shared.budget import Budget
 from shared.clock import SystemClock
 from shared.config import VenueConfig, VenueKeys, VenueUrls
+from shared.kinds import Kind
 from shared.tasks import ended
 from simulator.happening import Rates
 from simulator.recorded import RECORDED, Recorded
@@ -33,7 +34,7 @@ class Ignoring:
 
     def on_events(self, events: Sequence[Event], received_at: int) -> None: ...
 
-    def on_bad_row(self, row: object, error: Exception) -> None:
+    def on_bad_row(self, kind: Kind, row: object, error: Exception) -> None:
         raise AssertionError(row) from error
 
     def on_bad_frame(self, frame: object, error: Exception) -> None:

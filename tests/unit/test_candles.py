@@ -122,6 +122,7 @@ def test_without_a_flag_the_next_candle_closes_the_one_before(world: World) -> N
     world.frame(0, 11)
     world.frame(0, 12)
     assert world.closed() == []
+    world.clock.elapsed_s = 60
     world.frame(1, 13)
     assert world.closed() == [(0, 0, 12)]
 
@@ -318,11 +319,13 @@ async def test_a_busy_candle_goes_out_no_faster(world: World) -> None:
 async def test_every_frame_of_an_open_candle_is_counted(world: World) -> None:
     for close in (11, 12):
         world.frame(0, close)
+    world.clock.elapsed_s = 60
     world.frame(1)
     world.frame(1, closed=True)
+    world.clock.elapsed_s = 120
     world.frame(2)
     world.candles.lost(BTC, "1m")
-    await world.until(0.1)
+    await world.until(2.01)
     counts = world.ledger[OPEN_CANDLE.label]
     assert counts.received == 4
     assert counts.conflated == 4

@@ -30,7 +30,7 @@ from workers.collector.continuity.gaps import NOWHERE, Mark, Place
 from workers.collector.events import Acknowledged, Print, Quote
 from workers.collector.publishing import Publishing
 from workers.collector.streams import Streams
-from workers.collector.trades import Trades
+from workers.collector.trades.trades import Trades
 
 ETH = "ETH/USDT:USDT"
 MARKETS = (Market(BTC, "BTC", 0.001), Market(ETH, "ETH", 0.001))
@@ -42,7 +42,7 @@ class PunctualVenue(Venue):
     def trade(self) -> Print:
         print_ = super().trade()
         assert print_.timestamp is not None
-        self.happened[-1] = print_._replace(timestamp=1_800_000_000_000 + print_.timestamp)
+        self.happened[-1] = print_._replace(timestamp=1_799_999_990_000 + print_.timestamp)
         return self.happened[-1]
 
 
@@ -99,6 +99,8 @@ class Station(Recording):
         candles: Any = SimpleNamespace(
             on_missing=lambda _listener: None,
             lost=lambda _symbol, _timeframe: None,
+            subscribed=lambda _symbol, _timeframe: None,
+            awaited=dict,
             last_closed=dict,
             resume=lambda *_: None,
         )
@@ -295,7 +297,9 @@ async def test_a_dense_look_that_leaves_a_hole_opens_a_gap(tmp_path: Path) -> No
     for _ in range(25):
         station.venue.trade()
     await station.continuity.refill.look(BTC)
-    assert station.trades.flow(BTC).holes
+    numbers = station.trades.flow(BTC).numbers
+    assert numbers is not None
+    assert numbers.holes
     assert station.gaps(), "no gap though numbers are missing"
 
 

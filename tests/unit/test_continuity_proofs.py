@@ -94,7 +94,7 @@ async def test_what_is_dropped_before_the_begin_of_an_open_gap_comes_back(dense:
     desk.missed(4)
     lost = desk.venue.happened[1]
     assert lost.timestamp is not None
-    desk.trades.unpublished(BTC, lost.id, 1)
+    desk.trades.flow(BTC).unpublished(lost.id, 1)
     desk.gaps.open(PLACE, "dropped: spool_full", Mark(None, lost.timestamp - 1))
     await _closed(desk)
     assert desk.published().count(lost.id) == 2
@@ -146,7 +146,7 @@ def test_an_order_that_found_no_way_out_comes_back_with_all_its_fills() -> None:
     first = Print("BTC", "5", 10.0, 1.0, "buy", 5)
     together = first._replace(id="9", fills=4, size=4.0, timestamp=6)
     desk.intake.on_events([first, together], 7)
-    desk.trades.unpublished(BTC, "9", 4)
+    desk.trades.flow(BTC).unpublished("9", 4)
     fills = [first._replace(id=str(number), timestamp=6) for number in range(6, 10)]
     desk.trades.refill(fills, desk.parts)
     came_back = [body["amount"] for body in desk.bodies()[2:]]

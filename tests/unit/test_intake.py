@@ -9,6 +9,7 @@ import ccxt
 import pytest
 
 from shared import errors
+from shared.kinds import Kind
 from tests.fakes import FakeClock
 from tests.recording import Recording
 from workers.collector.client import Market
@@ -185,7 +186,7 @@ class Sink:
 
     def on_dataless_frame(self) -> None: ...
 
-    def on_bad_row(self, row: object, error: Exception) -> None:
+    def on_bad_row(self, kind: Kind, row: object, error: Exception) -> None:
         self.bad.append(error)
 
     def on_bad_frame(self, frame: object, error: Exception) -> None:

@@ -16,7 +16,7 @@ from workers.collector.events import MALFORMED, BookUpdate, Print, Quote
 from workers.collector.numbers import number, price
 from workers.collector.parts import Parts
 from workers.collector.stamps import check_start, check_time
-from workers.collector.trades import Trades
+from workers.collector.trades.trades import Trades
 
 NOW = 1_800_000_000_000
 DAY_MS = 86_400_000
@@ -70,7 +70,7 @@ async def test_what_is_no_update_does_not_end_the_keeper_while_it_waits_for_a_sn
         client.snapshots.put_nowait(SNAPSHOT)
         await eventually(lambda: client.asked == 2)
         assert parts.book is None
-        client.snapshots.put_nowait(SNAPSHOT)
+        client.snapshots.put_nowait(SNAPSHOT._replace(last=7))
         await eventually(lambda: parts.book)
         assert not running.done()
     finally:

@@ -1,5 +1,7 @@
 """Trades into messages."""
 
+import time
+from itertools import pairwise
 from typing import Any
 
 import pytest
@@ -9,7 +11,9 @@ from hypothesis import strategies as st
 from tests.recording import BTC, Recording
 from workers.collector.continuity.gaps import Mark
 from workers.collector.events import Print
-from workers.collector.trades import Flow, Trades
+from workers.collector.trades.flow import SeenIds
+from workers.collector.trades.numbers import NumberLine, Ranges
+from workers.collector.trades.trades import Trades
 
 
 @pytest.fixture
@@ -83,6 +87,11 @@ def dense(recording: Recording) -> Trades:
     return trades
 
 
+def holes(trades: Trades) -> list[tuple[int, int]]:
+    numbers = trades.flow(BTC).numbers
+    return numbers.holes.stretches if numbers else []
+
+
 def ids(recording: Recording) -> list[str]:
     return [body["id"] for body in recording.bodies()]
 
@@ -91,12 +100,12 @@ def test_a_missing_number_is_told_at_once_and_taken_when_it_comes(
     recording: Recording, dense: Trades
 ) -> None:
     told: list[Any] = []
-    dense.on_jump = lambda symbol, before: told.append((symbol, before))
+    dense.on_jump = lambda *jump: told.append(jump)
     recording.intake.on_events([trade("7"), trade("8", timestamp=6), trade("11", timestamp=9)], 7)
-    assert told == [(BTC, ("8", 6))]
-    assert dense.flow(BTC).holes == [(9, 10)]
+    assert told == [(BTC, ("8", 6), "sequence")]
+    assert holes(dense) == [(9, 10)]
     assert dense.refill([trade("9"), trade("8"), trade("10"), trade("11")], recording.parts) == 2
-    assert dense.flow(BTC).holes == []
+    assert holes(dense) == []
     assert ids(recording) == ["7", "8", "11", "9", "10"]
     assert [b["source"] for b in recording.bodies()] == ["stream"] * 3 + ["backfill"] * 2
     assert dense.flow(BTC).last == ("11", 9)
@@ -104,7 +113,7 @@ def test_a_missing_number_is_told_at_once_and_taken_when_it_comes(
 
 def test_fills_of_one_order_cover_all_their_numbers(recording: Recording, dense: Trades) -> None:
     recording.intake.on_events([trade("5"), trade("9", fills=4), trade("12", fills=2)], 7)
-    assert dense.flow(BTC).holes == [(10, 10)]
+    assert holes(dense) == [(10, 10)]
     found = [trade(str(number)) for number in range(5, 13)]
     assert dense.refill(found, recording.parts) == 1
     assert ids(recording) == ["5", "9", "12", "10"]
@@ -114,31 +123,87 @@ def test_what_happens_while_a_symbol_is_not_collected_is_not_missing(
     recording: Recording, dense: Trades
 ) -> None:
     recording.intake.on_events([trade("5")], 7)
-    dense.leave(BTC)
+    dense.flow(BTC).leave()
     recording.intake.on_events([trade("5"), trade("90"), trade("92")], 7)
-    assert dense.flow(BTC).holes == [(91, 91)]
+    assert holes(dense) == [(91, 91)]
     assert ids(recording) == ["5", "90", "92"]
 
 
 def test_a_run_goes_on_where_the_one_before_ended(recording: Recording, dense: Trades) -> None:
     dense.resume(BTC, Mark("5", 3))
     recording.intake.on_events([trade("5"), trade("8")], 7)
-    assert dense.flow(BTC).holes == [(6, 7)]
+    assert holes(dense) == [(6, 7)]
     assert ids(recording) == ["8"]
 
 
 @given(st.lists(st.integers(1, 30), max_size=40))
 def test_holes_are_exactly_the_numbers_that_never_came(numbers: list[int]) -> None:
-    flow, seen = Flow(), list[int]()
+    line, seen = NumberLine(), set[int]()
     for number in numbers:
-        below = bool(seen) and number < seen[0] and number not in seen
-        if below:
-            continue  # before the first: nobody claims these
-        assert flow.take_numbers(number, number) == (number not in seen)
-        seen.append(number)
-    missing = set(range(seen[0], max(seen))) - set(seen) if seen else set()
-    assert {n for start, end in flow.holes for n in range(start, end + 1)} == missing
-    assert flow.holes == sorted(flow.holes)
+        assert line.take(number, number) == (number not in seen)
+        seen.add(number)
+    missing = set(range(min(seen), max(seen))) - seen if seen else set()
+    assert {n for start, end in line.holes.stretches for n in range(start, end + 1)} == missing
+    assert len(line.holes) == len(missing)
+
+
+STRETCH = st.tuples(st.integers(0, 30), st.integers(0, 8))
+
+
+@given(st.lists(st.tuples(st.booleans(), STRETCH), max_size=30))
+def test_ranges_are_sets_of_numbers_in_as_few_stretches_as_can_be(
+    steps: list[tuple[bool, tuple[int, int]]],
+) -> None:
+    ranges, model = Ranges(), set[int]()
+    for adds, (first, length) in steps:
+        stretch = set(range(first, first + length + 1))
+        if adds:
+            ranges.add(first, first + length)
+            model |= stretch
+        else:
+            removed = ranges.remove(first, first + length)
+            assert {n for a, b in removed for n in range(a, b + 1)} == model & stretch
+            model -= stretch
+    stretches = ranges.stretches
+    assert {n for a, b in stretches for n in range(a, b + 1)} == model
+    assert all(one[1] + 1 < two[0] for one, two in pairwise(stretches))
+
+
+def test_what_was_given_up_is_taken_when_it_comes_after_all() -> None:
+    line = NumberLine()
+    line.take(5, 5)
+    line.take(9, 9)
+    assert line.give_up(0, 7) == 2
+    assert line.holes.stretches == [(8, 8)]
+    assert [line.take(6, 6), line.take(6, 6), line.take(5, 5)] == [True, False, False]
+
+
+def test_a_run_that_goes_on_looks_for_nothing_below_its_start() -> None:
+    line = NumberLine(50)
+    assert not line.take(49, 49)
+    assert line.take(52, 52)
+    assert line.holes.stretches == [(51, 51)]
+
+
+def test_many_thousand_drops_cost_no_time() -> None:
+    """Each second one of 20,000, which no two stretches can stand for."""
+    line = NumberLine()
+    began = time.perf_counter()
+    for number in range(20_000):
+        line.take(number, number)
+    for number in range(0, 20_000, 2):
+        line.lose(number, number)
+    for number in range(0, 20_000, 2):
+        assert line.take(number, number)
+    assert not line.holes
+    assert time.perf_counter() - began < 2
+
+
+def test_ids_that_are_met_again_are_remembered_on() -> None:
+    seen = SeenIds()
+    for number in range(10_000):
+        seen.add(str(number))
+        assert not seen.add("0")
 
 
 def test_a_number_that_is_none_is_set_aside(recording: Recording, dense: Trades) -> None:

@@ -36,6 +36,7 @@ from workers.collector.events import (
     Print,
     Quote,
     Summary,
+    Unread,
 )
 from workers.collector.grid import Grid
 from workers.collector.intake import Intake
@@ -51,7 +52,7 @@ from workers.collector.quotes import Quotes
 from workers.collector.recording.recorder import Recorder
 from workers.collector.status import StatusTeller
 from workers.collector.streams import Streams
-from workers.collector.trades import Trades
+from workers.collector.trades.trades import Trades
 
 _DRAIN_S = 5.0
 #: Names of symbols that the venue does not list, in a heartbeat at most.
@@ -107,6 +108,7 @@ class Collector:
         self.books = BookKeeper(row.book, self.client, clock, self.log)
         self.timeframes = config.collection.timeframes
         self.candles = Candles(row.candles, publishing, self.client, self.log)
+        self.candles.time.offset_ms = lambda: self.client.venue_clock.offset_ms
         self.bulk = BulkCycle(row, self.client, self.intake, config.collection, clock, self.log)
         self.settlements = Settlements(
             row.funding_history,
@@ -120,6 +122,7 @@ class Collector:
         self.trades = Trades(
             publishing, dense=row.trades.dense, large=config.collection.large_trade
         )
+        self.trades.venue_ahead = lambda: self.client.venue_clock.offset_ms
         self.continuity = Continuity(
             row,
             publishing,
@@ -164,6 +167,7 @@ class Collector:
         self.intake.route(Summary, self.overviews.take)
         self.intake.route(Print, self.trades.take)
         self.intake.route(BookUpdate, self.books.take)
+        self.intake.route(Unread, self.books.unread)
         self.intake.route(Candle, self.candles.take)
         self.intake.route(Acknowledged, self.continuity.on_acknowledged)
 

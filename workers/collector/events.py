@@ -56,6 +56,12 @@ class BookUpdate(NamedTuple):
     checksum: int | None = None  # signed crc32 of the best 25 levels
 
 
+class Unread(NamedTuple):
+    """An update of an order book that could not be read."""
+
+    market_id: str
+
+
 class Candle(NamedTuple):
     """A candle as a frame has it. `closed` where the venue says whether it is final."""
 
@@ -106,7 +112,7 @@ class Acknowledged(NamedTuple):
     timeframe: str = ""
 
 
-Event = Quote | Print | BookUpdate | Candle | Liquidated | Summary | Acknowledged
+Event = Quote | Print | BookUpdate | Unread | Candle | Liquidated | Summary | Acknowledged
 
 
 class Day(NamedTuple):

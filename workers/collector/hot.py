@@ -12,18 +12,21 @@ from collections.abc import Awaitable, Callable, Iterable, Sequence
 from contextvars import ContextVar
 from email.utils import parsedate_to_datetime
 from functools import partial
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
 import ccxt
 
 from shared.breaker import Breaker
 from shared.budget import Budget, RequestClass
 from shared.clock import Clock
+from shared.kinds import Kind
 from workers.collector.catalogue.row import StreamKind
-from workers.collector.events import Acknowledged, Event, Print
+from workers.collector.events import MALFORMED, Acknowledged, Event, Unread
 from workers.collector.recording.tap import Tap
 from workers.collector.rest_trace import PASSAGE, RestTrace
 from workers.collector.venue_clock import VenueClock
+
+T = TypeVar("T")
 
 #: Why the request that this task is making is made.
 REQUEST_CLASS = ContextVar("request_class", default=RequestClass.REPAIR)
@@ -45,7 +48,7 @@ class FrameSink(Protocol):
 
     def on_events(self, events: Sequence[Event], received_at: int) -> None: ...
 
-    def on_bad_row(self, row: object, error: Exception) -> None: ...
+    def on_bad_row(self, kind: Kind, row: object, error: Exception) -> None: ...
 
     def on_bad_frame(self, frame: object, error: Exception) -> None: ...
 
@@ -73,6 +76,10 @@ class HotFrames:
         """The events of a hot frame, or None for a frame that is ccxt's business."""
         raise NotImplementedError
 
+    def book_of(self, frame: Any) -> Any:
+        """The market id of a frame about an order book. May raise one of MALFORMED for others."""
+        return None
+
     def acknowledged(self, client: Any, frame: Any) -> Iterable[Acknowledged]:
         """The subscriptions which this frame confirms."""
         return ()
@@ -82,15 +89,15 @@ class HotFrames:
         names = (market.id.lower(), market.symbol.lower())
         return any(name in str(key).lower() for key in connection.subscriptions for name in names)
 
-    def prints(self, parse: Callable[[Any], Print], rows: Iterable[Any]) -> list[Event]:
-        """The trades of a frame; a row that is not as expected costs no other its place."""
-        events: list[Event] = []
+    def each(self, kind: Kind, parse: Callable[[Any], T], rows: Iterable[Any]) -> list[T]:
+        """What the rows of a frame say; one that is not as expected costs no other its place."""
+        said: list[T] = []
         for row in rows:
             try:
-                events.append(parse(row))
+                said.append(parse(row))
             except Exception as error:
-                self.sink.on_bad_row(row, error)
-        return events
+                self.sink.on_bad_row(kind, row, error)
+        return said
 
     def open(self, lazy: bool = False) -> None:
         """ccxt makes its session here when it needs one."""
@@ -127,6 +134,16 @@ class HotFrames:
             super().handle_message(client, message)  # type: ignore[misc]
         except Exception as error:
             self.sink.on_bad_frame(message, error)
+            self._doubt_book(message, received_at)
+
+    def _doubt_book(self, frame: Any, received_at: int) -> None:
+        """A change of a book that nobody could read is missing from it."""
+        try:
+            market_id = self.book_of(frame)
+        except MALFORMED:
+            return
+        if type(market_id) is str:
+            self.sink.on_events((Unread(market_id),), received_at)
 
     def _decode(self, handle: Callable[[Any], None], message: Any) -> None:
         try:

@@ -6,10 +6,19 @@ Runs inside ccxt's receive loop: nothing here waits, and nothing leaves it by an
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
-from shared.kinds import TRADES
+from shared.kinds import CANDLE, LIQUIDATION, TRADES, Kind
 from workers.collector.catalogue.row import StreamKind
 from workers.collector.client import Market
-from workers.collector.events import MALFORMED, BookUpdate, Event, Liquidated, Print, Quote
+from workers.collector.events import (
+    MALFORMED,
+    BookUpdate,
+    Candle,
+    Event,
+    Liquidated,
+    Print,
+    Quote,
+    Unread,
+)
 from workers.collector.parts import Parts
 from workers.collector.publishing import Publishing
 from workers.collector.stamps import check_time
@@ -23,6 +32,8 @@ _KINDS: dict[type, StreamKind] = {
     BookUpdate: StreamKind.BOOK,
     Liquidated: StreamKind.LIQUIDATIONS,
 }
+#: Of what comes in rows, each of which counts.
+_OF_ROWS: dict[type, Kind] = {Print: TRADES, Liquidated: LIQUIDATION, Candle: CANDLE}
 
 
 class Intake:
@@ -74,16 +85,19 @@ class Intake:
             self.on_awaited(kind, timestamp, parts)
 
     def _on_bad_event(self, event: Event, error: Exception) -> None:
-        if type(event) is Print:
-            self.on_bad_row(event, error)
-        else:
+        kind = _OF_ROWS.get(type(event))
+        if kind is None:
             self.on_bad_frame(event, error)
+            if type(event) is BookUpdate and type(event.market_id) is str:
+                self.on_events((Unread(event.market_id),), self._clock.now_ms())
+        else:
+            self.on_bad_row(kind, event, error)
 
-    def on_bad_row(self, row: object, error: Exception) -> None:
-        counts = self._publishing.outbox.ledger[TRADES.label]
+    def on_bad_row(self, kind: Kind, row: object, error: Exception) -> None:
+        counts = self._publishing.outbox.ledger[kind.label]
         counts.received += 1
         counts.invalid += 1
-        self._publishing.quarantine.put("trade", error, row)
+        self._publishing.quarantine.put(kind.label, error, row)
 
     def on_bad_frame(self, frame: object, error: Exception) -> None:
         self._publishing.quarantine.put("frame", error, frame)

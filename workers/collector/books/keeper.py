@@ -12,7 +12,7 @@ from shared.retry import Backoff
 from workers.collector.books.orderbook import OrderBook
 from workers.collector.books.sync import BookSync
 from workers.collector.catalogue.row import BookFeed, StreamKind, Subscription
-from workers.collector.events import MALFORMED, BookUpdate
+from workers.collector.events import MALFORMED, BookUpdate, Unread
 from workers.collector.parts import Parts
 
 #: A book that stays right this long has recovered; its next loss starts with a short pause again.
@@ -43,6 +43,7 @@ class _Kept:
     backoff: Backoff = field(default_factory=lambda: Backoff(0.1, 60.0))
     broken_at: float = float("-inf")
     broken: bool = False  # told, and not right again yet
+    cut: bool = False  # its stream ended, and no other has begun
     due: asyncio.TimerHandle | None = None  # of the next try to get a new snapshot
 
 
@@ -94,19 +95,28 @@ class BookKeeper:
             raise
         if changed:
             self._on_right(kept)
-        elif not kept.sync.live and not kept.sync.awaiting and kept.due is None:
-            self._want(parts.symbol)
+        elif not kept.sync.live:
+            kept.cut = False
+            if not kept.sync.awaiting and kept.due is None:
+                self._want(parts.symbol)
+
+    def unread(self, _event: Unread, parts: Parts, received_at: int) -> None:
+        """What the update changed is not known, so neither is the book."""
+        self.doubt(parts.symbol, "unreadable update")
 
     def subscribed(self, symbol: str) -> None:
         """The venue sends updates from now on; where they need a REST snapshot, get it."""
         kept = self._kept.get(symbol)
-        if kept is not None and not kept.sync.live:
-            self._want(symbol)
+        if kept is not None:
+            kept.cut = False
+            if not kept.sync.live:
+                self._want(symbol)
 
     def lost(self, symbol: str, reason: str) -> None:
         """The stream ended: what comes after it does not continue the book."""
         kept = self._kept.get(symbol)
         if kept is not None:
+            kept.cut = True
             kept.sync.end()
             self._tell_broken(kept, reason)
 
@@ -191,14 +201,17 @@ class BookKeeper:
             await self._client.afford_snapshot()
             self._queued.discard(symbol)
             kept = self._kept.get(symbol)
-            if kept is not None:
+            if kept is not None and not kept.cut:
                 await self._fetch(kept)
 
     async def _fetch(self, kept: _Kept) -> None:
         """Updates are kept from just before the request: the snapshot is not older than they."""
         kept.sync.await_snapshot()
         try:
-            kept.sync.begin(await self._client.fetch_book(kept.parts.symbol))
+            snapshot = await self._client.fetch_book(kept.parts.symbol)
+            if not kept.sync.awaiting:
+                return  # ended meanwhile; who ended it sees to the next one
+            kept.sync.begin(snapshot)
         except (ExchangeError, *MALFORMED) as error:
             self._log.debug("No snapshot of %s: %s", kept.parts.symbol, error)
             self._break(kept, str(error))

@@ -12,9 +12,9 @@ _BUFFERED = 1000
 class BookSync:
     """One symbol's book, from snapshot to snapshot.
 
-    `live` books are right: complete up to `book.update_id`, never crossed, and equal to the
-    venue's checksum where there is one. The first update that does not continue the book ends
-    that, in the call which brings it.
+    `live` books are right: complete up to `book.update_id`, never crossed, not behind what the
+    stream has said, and equal to the venue's checksum where there is one. The first update that
+    does not continue the book ends that, in the call which brings it.
     """
 
     def __init__(self, feed: BookFeed) -> None:
@@ -24,6 +24,8 @@ class BookSync:
         self._last: int | None = None
         self._joined = False  # the stream has reached the snapshot
         self._buffer: list[BookUpdate] | None = None
+        self._heard: int | None = None  # the newest of the stream up to when the book ended
+        self._heard_at: int | None = None  # its time
 
     def take(self, update: BookUpdate) -> bool:
         """Whether the update changed the book; late and repeated ones do not.
@@ -34,7 +36,9 @@ class BookSync:
         try:
             return self._taken(update)
         except Exception:
-            self.live = False
+            self._end()
+            if not update.snapshot:
+                self._hear(update.last, update.timestamp)
             raise
 
     @property
@@ -48,25 +52,49 @@ class BookSync:
     def begin(self, snapshot: BookUpdate) -> None:
         """Start from a REST snapshot and go on with what came since it was asked for.
 
-        Raises what `take` raises where that does not fit; then another snapshot is needed.
+        Raises what `take` raises where that does not fit, BookDesyncError where both together are
+        behind what the stream said before (venues answer from caches); then another snapshot is
+        needed.
         """
+        self._end()
         kept, self._buffer = self._buffer or [], None
         for update in (snapshot, *kept):
             self.take(update)
+        if self._heard is not None and (self._last is None or self._last < self._heard):
+            self.live = False
+            raise BookDesyncError(f"snapshot {snapshot.last} is behind {self._heard}")
 
     def end(self) -> None:
         """Not right any more, for a reason that is not in the updates."""
-        self.live, self._buffer = False, None
+        self._end()
+        self._buffer = None
+
+    def _end(self) -> None:
+        if self.live and self._joined:
+            self._hear(self._last, self.book.timestamp)
+        self.live = False
+
+    def _hear(self, number: int | None, timestamp: int | None) -> None:
+        """Remember the newest update that the stream had for a book which is not live."""
+        if type(number) is not int:
+            return
+        if self._heard is None or number > self._heard or _newer(timestamp, self._heard_at):
+            self._heard, self._heard_at = number, timestamp
 
     def _taken(self, update: BookUpdate) -> bool:
-        if type(update.last) is not int and update.last is not None:
+        if type(update.last) is not int and (
+            update.last is not None or self._feed.chain is not Chain.CHECKSUM
+        ):
             raise TypeError(f"number {update.last!r}")
         if update.snapshot:
             self._start(update)
             return True
         if self._buffer is not None:
             self._keep(self._buffer, update)
-        return self.live and self._continue(update)
+        if self.live:
+            return self._continue(update)
+        self._hear(update.last, update.timestamp)
+        return False
 
     @staticmethod
     def _keep(buffer: list[BookUpdate], update: BookUpdate) -> None:
@@ -88,10 +116,13 @@ class BookSync:
         last = self._last
         if last is not None and update.last is not None:
             if not (self._follows(update, last) if self._joined else self._joins(update, last)):
-                if update.last <= last:
+                # A lower number at a later time: the venue's numbers have begun anew.
+                if update.last <= last and not _newer(update.timestamp, self.book.timestamp):
                     return False
                 raise BookDesyncError(f"update {update.first or update.last} came after {last}")
             self._joined = True
+        elif last is not None or update.checksum is None:
+            raise BookDesyncError("an update without a number")
         self.book.apply(update.bids, update.asks)
         self._last = update.last
         self._settle(update)
@@ -107,7 +138,9 @@ class BookSync:
             case Chain.RANGE:
                 return update.first is not None and update.first <= last + 1 <= update.last
             case Chain.CHECKSUM:
-                return True
+                if update.previous is not None:
+                    return update.previous == last
+                return update.last > last and update.checksum is not None
 
     @staticmethod
     def _joins(update: BookUpdate, snapshot: int) -> bool:
@@ -126,3 +159,7 @@ class BookSync:
             raise BookDesyncError("checksum")
         book.update_id = update.last
         book.timestamp = update.timestamp
+
+
+def _newer(timestamp: int | None, than: int | None) -> bool:
+    return timestamp is not None and than is not None and timestamp > than

@@ -20,7 +20,6 @@ from workers.collector.catalogue.row import CandleFeed
 from workers.collector.events import Candle
 from workers.collector.parts import Parts
 from workers.collector.publishing import Publishing
-from workers.collector.stamps import check_start
 
 #: How often is looked which open candles may go out and which questions are due.
 TICK_S = 0.25
@@ -37,6 +36,7 @@ class Candles:
         self._clock = publishing.clock
         self._facts = CandleFacts(publishing)
         self._filler = CandleFiller(self._facts, client, feed.page, self._clock, log)
+        self.time = self._filler.time
         self._series: dict[tuple[str, str], CandleSeries] = {}
         self._sizes: dict[str, float] = {}  # contract sizes of the symbols that are collected
         self._fresh: dict[CandleSeries, None] = {}  # open candles that were not published yet
@@ -65,8 +65,20 @@ class Candles:
     def resume(self, symbol: str, timeframe: str, last_start: int) -> None:
         """The candle of `last_start` was the last that a run before published as closed."""
         series = self._of(symbol, timeframe)
-        if series.due is None and last_start <= self._filler.venue_ms():
-            series.due = last_start + series.span_ms
+        if series.due is None:
+            series.due = self.time.end_of(last_start, series.span_ms)
+
+    def subscribed(self, symbol: str, timeframe: str) -> None:
+        """The venue sends these from now on, whether or not something is traded."""
+        self._of(symbol, timeframe).subscribed(self.time.now_ms())
+
+    def awaited(self) -> dict[str, str]:
+        """The symbols that are subscribed to but have not had a candle of each timeframe."""
+        timeframes: dict[str, list[str]] = defaultdict(list)
+        for series in self._series.values():
+            if series.awaited is not None:
+                timeframes[series.symbol].append(series.timeframe)
+        return {symbol: f"no candle yet: {', '.join(of)}" for symbol, of in timeframes.items()}
 
     def last_closed(self) -> dict[str, dict[str, int]]:
         """Starts of the last closed candles, by symbol and timeframe: what `resume` takes."""
@@ -83,13 +95,14 @@ class Candles:
             series.open = None
 
     def take(self, event: Candle, parts: Parts, received_at: int) -> None:
-        """Raises ValueError or TypeError for times that can not be true."""
-        check_start(event.start, event.timestamp, received_at)
+        try:
+            self.time.hear(event.start, event.timestamp, received_at)
+        except (TypeError, ValueError) as error:
+            self._facts.refuse(parts.symbol, event, error)
+            return
         series = self._series.get((parts.symbol, event.timeframe))
         if series is None:
             series = self._of(parts.symbol, event.timeframe)
-        if event.timestamp is not None:
-            self._filler.ahead_ms = event.timestamp - received_at
         former = series.open
         if former is not None and former.start == event.start and not event.closed:
             self._open(series, event, received_at)
@@ -136,7 +149,7 @@ class Candles:
 
     def _turn(self, series: CandleSeries, event: Candle, received_at: int) -> None:
         """A frame of another candle than the open one, or of one that is closed now."""
-        series.begin(event.start)
+        series.seen(event.start)
         if series.due is None or event.start < series.due:
             self._late(series, event, received_at)
             return

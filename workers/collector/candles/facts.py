@@ -35,6 +35,10 @@ class CandleFacts:
             self._publishing.reject(CANDLE, series.symbol, error, event)
             return None
 
+    def refuse(self, symbol: str, event: Candle, error: Exception) -> None:
+        """Count a frame that can not be true, and set it aside."""
+        self._publishing.reject(CANDLE, symbol, error, event)
+
     def publish(self, candles: Iterable[Ohlcv]) -> None:
         """Closed candles, each with its revision."""
         for candle in candles:

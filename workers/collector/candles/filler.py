@@ -10,6 +10,7 @@ from shared.errors import ExchangeError
 from workers.collector.candles.facts import CandleFacts
 from workers.collector.candles.questions import CandleQuestions
 from workers.collector.candles.series import CandleSeries, Missing
+from workers.collector.candles.venue_time import VenueTime
 from workers.collector.events import Candle
 
 #: So long after its end on the venue's clock, REST has a candle as it stays.
@@ -17,6 +18,9 @@ FINAL_MS = 2000
 #: Candles end all at once: who asks when is spread, by symbol and timeframe.
 _FILL_SPREAD_MS = 4000
 _CHECK_AFTER_MS, _CHECK_SPREAD_MS = 4000, 10_000
+#: A series of which nothing came so long after its subscription is asked about: the length of the
+#: shortest candles, so that a market where nothing is traded costs one question.
+_SILENT_MS = 60_000
 #: After a correction the venue is asked once more.
 _RECHECK_MS = 15_000
 #: Closed candles that an answer looks back on.
@@ -50,7 +54,7 @@ class CandleFiller:
         clock: Clock,
         log: logging.Logger,
     ) -> None:
-        self.ahead_ms = 0  # the venue's clock before ours
+        self.time = VenueTime(clock)
         self.failures = 0  # questions without an answer
         self.on_missing: OnMissing = lambda *_: None
         self.questions = CandleQuestions(self._ask)
@@ -60,15 +64,11 @@ class CandleFiller:
         self._clock = clock
         self._log = log
 
-    def venue_ms(self) -> int:
-        """Now, on the venue's clock, as far as its frames tell."""
-        return self._clock.now_ms() + self.ahead_ms
-
     def look(self, collected: Iterable[CandleSeries]) -> None:
         """Put the questions that are due now."""
-        now_ms = self.venue_ms()
+        now_ms = self.time.now_ms()
         for series in collected:
-            if series.behind(now_ms - FINAL_MS - _spread(series, _FILL_SPREAD_MS)):
+            if _lacking(series, now_ms - _spread(series, _FILL_SPREAD_MS)):
                 if now_ms >= series.ask_after:
                     self.questions.fill(series)
             elif series.check_at is None:
@@ -78,11 +78,10 @@ class CandleFiller:
                 self.questions.check(series)
 
     async def _ask(self, series: CandleSeries) -> None:
-        due, span = series.due, series.span_ms
-        if due is None:
+        due, since = series.due, _since(series)
+        if since is None:
             return  # not collected any more
-        since = max(0, due - _LOOK_BACK * span)
-        limit = min(self._page, (self.venue_ms() - since) // span + 1)
+        limit = min(self._page, (self.time.now_ms() - since) // series.span_ms + 1)
         try:
             asked_at, rows = await self._client.fetch_candles(
                 series.symbol, series.timeframe, since, limit
@@ -93,10 +92,11 @@ class CandleFiller:
                 "Failed to fetch %s candles of %s: %s", series.timeframe, series.symbol, error
             )
         else:
-            asked_ms = self.venue_ms() - round(1000 * (self._clock.monotonic() - asked_at))
+            asked_ms = self.time.now_ms() - round(1000 * (self._clock.monotonic() - asked_at))
+            _look_for_first(series, rows)
             if series.due is not None:
-                self._take(series, [row for row in rows if _final(row, span, asked_ms)])
-        if series.due is not None:
+                self._take(series, [r for r in rows if _final(r, series.span_ms, asked_ms)])
+        if _since(series) is not None:
             self._pace(series, due)
 
     def _take(self, series: CandleSeries, rows: Iterable[Candle]) -> None:
@@ -107,16 +107,16 @@ class CandleFiller:
         self._tell(series, missing)
         series.check_at = _next_check(series)
         if any(candle.rev for candle in ready):
-            series.check_at = self.venue_ms() + _RECHECK_MS
+            series.check_at = self.time.now_ms() + _RECHECK_MS
 
-    def _pace(self, series: CandleSeries, due: int) -> None:
+    def _pace(self, series: CandleSeries, due: int | None) -> None:
         """A fill that brought something may go on at once; the others wait, and end some time."""
-        if series.due != due or not series.behind(self.venue_ms() - FINAL_MS):
+        if series.due != due or not _lacking(series, self.time.now_ms()):
             series.attempts = series.ask_after = 0
             series.backoff.reset()
             return
         series.attempts += 1
-        series.ask_after = self.venue_ms() + round(1000 * series.backoff.next_s())
+        series.ask_after = self.time.now_ms() + round(1000 * series.backoff.next_s())
         if series.attempts >= _TRIES:
             ready, missing = series.give_up()
             self._facts.publish(ready)
@@ -129,6 +129,26 @@ class CandleFiller:
                 *(series.timeframe, series.symbol, first, last),
             )
             self.on_missing(series.symbol, series.timeframe, first, last)
+
+
+def _lacking(series: CandleSeries, now_ms: int) -> bool:
+    return series.behind(now_ms - FINAL_MS) or series.silent(now_ms - _SILENT_MS)
+
+
+def _since(series: CandleSeries) -> int | None:
+    """The start to ask from; None of what is not collected any more."""
+    if series.due is not None:
+        return max(0, series.due - _LOOK_BACK * series.span_ms)
+    return None if series.awaited is None else series.awaited - series.span_ms
+
+
+def _look_for_first(series: CandleSeries, rows: Iterable[Candle]) -> None:
+    """A series begins with the candle that was open when it was subscribed to."""
+    if series.awaited is not None:
+        before = series.awaited - series.span_ms
+        first = next((row.start for row in rows if row.start > before), None)
+        if first is not None:
+            series.seen(first)
 
 
 def _final(row: Candle, span_ms: int, asked_ms: int) -> bool:

@@ -44,6 +44,7 @@ class CandleSeries:
     span_ms: int
     unit: float = 1.0  # base currency units that the venue's volume counts in
     due: int | None = None  # start of the candle that is published as closed next
+    awaited: int | None = None  # when it was subscribed to, until one of its candles comes
     open: Candle | None = None  # newest frame of a candle that is not closed
     open_received_at: int = 0
     fresh: bool = False  # a frame of it was neither published nor counted yet
@@ -68,9 +69,24 @@ class CandleSeries:
         if self.due is None and start > max(self._published, default=-1):
             self.due = start
 
+    def subscribed(self, now_ms: int) -> None:
+        """Its candles are to come from now on."""
+        if self.due is None or (self.open is None and not self._published):
+            self.awaited = now_ms
+
+    def seen(self, start: int) -> None:
+        """The venue has a candle of `start`, closed or not."""
+        self.begin(start)
+        if self.due is not None:
+            self.awaited = None
+
+    def silent(self, now_ms: int) -> bool:
+        """Whether it was subscribed to before `now_ms`, and none of its candles came."""
+        return self.awaited is not None and self.awaited <= now_ms
+
     def pause(self) -> None:
         """Nobody collects the symbol any more: what comes meanwhile is not missing."""
-        self.due = self.open = self.check_at = None
+        self.due = self.open = self.check_at = self.awaited = None
         self.attempts = self.ask_after = 0
         self._waiting.clear()
 

@@ -34,7 +34,7 @@ class Chain(Enum):
     PREVIOUS = "it carries the number of the update before"
     NEXT = "its number is the last one plus one"
     RANGE = "its first change is at most one after the last change"
-    CHECKSUM = "it has no number; a checksum of the best levels tells"
+    CHECKSUM = "as PREVIOUS where it carries that; else a checksum of the best levels tells"
 
 
 @dataclass(frozen=True, slots=True)

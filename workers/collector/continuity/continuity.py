@@ -129,7 +129,7 @@ class Continuity:
         self._down.intersection_update(wanted.streams)
         for symbol in gone:
             self.gaps.forget(symbol)
-            self._feeds.trades.leave(symbol)
+            self._feeds.trades.flow(symbol).leave()
         for symbol in added:
             now = self._clock.monotonic()
             for kind in self._kinds:
@@ -152,9 +152,13 @@ class Continuity:
         self.coverage.broke(kind, stream.symbol, reason)
         if stream.kind is StreamKind.BOOK:
             self._feeds.books.lost(stream.symbol, reason)
-        elif stream.kind is StreamKind.CANDLES:
+            return
+        if stream.kind is StreamKind.CANDLES:
             self._feeds.candles.lost(stream.symbol, stream.timeframe)
-        elif was_up:
+            return
+        if stream.kind is StreamKind.TRADES:
+            self._feeds.trades.flow(stream.symbol).cut()
+        if was_up:
             self.gaps.open(Place(kind, stream.symbol), reason, self._last(stream, parts))
 
     def _on_left(self, stream: Subscription) -> None:
@@ -209,6 +213,8 @@ class Continuity:
                 flow.last = Mark(None, self._venue_ms(parts) - _BEFORE_MS)
         elif stream.kind is StreamKind.BOOK:
             self._feeds.books.subscribed(symbol)
+        elif stream.kind is StreamKind.CANDLES:
+            self._feeds.candles.subscribed(symbol, stream.timeframe)
         elif stream.kind is StreamKind.LIQUIDATIONS:
             first = Mark(None, self._clock.now_ms())
             self.gaps.close(Place(LIQUIDATION, symbol), Closing("unrepairable", first))
@@ -226,10 +232,10 @@ class Continuity:
 
     # --- what the feeds tell
 
-    def _on_jump(self, symbol: str, before: Mark) -> None:
-        """Numbers are missing between two trades of the stream."""
-        self.coverage.broke(TRADES, symbol, "sequence")
-        self.gaps.open(Place(TRADES, symbol), "sequence", before)
+    def _on_jump(self, symbol: str, before: Mark, reason: str) -> None:
+        """Numbers are missing between two trades of the stream, or were given before."""
+        self.coverage.broke(TRADES, symbol, reason)
+        self.gaps.open(Place(TRADES, symbol), reason, before)
         self.refill.want(symbol)
 
     def _on_book_broken(self, symbol: str, reason: str, book: OrderBook) -> None:
@@ -256,10 +262,10 @@ class Continuity:
                 self._name_lost(kind, body, reason)
 
     def _fetch_again(self, symbol: str, trade: dict[str, Any], reason: str) -> None:
-        self._feeds.trades.unpublished(symbol, trade["id"], trade["fills"])
+        key = self._feeds.trades.flow(symbol).unpublished(trade["id"], trade["fills"])
         time = trade["timestamp"]
         before = None if time is None else time - 1
-        self.gaps.open(Place(TRADES, symbol), f"dropped: {reason}", Mark(None, before))
+        self.gaps.open(Place(TRADES, symbol), f"dropped: {reason}", Mark(key, before))
         self.refill.want(symbol)
 
     def _name_lost(self, kind: Kind, body: dict[str, Any], reason: str) -> None:
@@ -293,6 +299,8 @@ class Continuity:
         down |= {s.symbol: "lost" for s in self._down if s.kind is stream_kind}
         if kind is ORDERBOOK:
             down |= {s: "no valid book" for s, parts in self._parts.items() if parts.book is None}
+        elif kind is CANDLE:
+            down = self._feeds.candles.awaited() | down
         return down | self.gaps.reasons(kind)
 
     def _ask(self, work: Coroutine[Any, Any, None]) -> None:

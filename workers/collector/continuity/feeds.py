@@ -7,7 +7,7 @@ from workers.collector.candles.candles import Candles
 from workers.collector.client import VenueClient
 from workers.collector.overview.settlements import Settlements
 from workers.collector.streams import Streams
-from workers.collector.trades import Trades
+from workers.collector.trades.trades import Trades
 
 
 @dataclass(frozen=True, slots=True)

@@ -36,6 +36,10 @@ class Binance(HotFrames, ccxt.pro.binanceusdm):
         read = _READERS.get(event)
         return None if read is None else (read(data),)
 
+    def book_of(self, frame: Any) -> Any:
+        data = frame.get("data", frame)
+        return data["s"] if data.get("e") == "depthUpdate" else None
+
     def carries(self, connection: Any, kind: StreamKind, market: Any) -> bool:
         """ccxt spreads subscriptions over connections here, by what they are about."""
         streams = (self._stream_of(name) for name in connection.subscriptions)

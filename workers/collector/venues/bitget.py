@@ -6,6 +6,7 @@ from typing import Any
 
 import ccxt.pro
 
+from shared.kinds import CANDLE, TRADES
 from workers.collector.catalogue.row import StreamKind
 from workers.collector.events import (
     Acknowledged,
@@ -48,7 +49,7 @@ class Bitget(HotFrames, ccxt.pro.bitget):
         market_id, channel = str(arg["instId"]), arg["channel"]
         if channel == "trade":
             # Newest first, as the venue's REST gives them.
-            return self.prints(partial(_print, market_id), reversed(frame["data"]))
+            return self.each(TRADES, partial(_print, market_id), reversed(frame["data"]))
         if channel == "ticker":
             return [event for row in frame["data"] for event in self._ticker(market_id, row)]
         if channel == "books":
@@ -56,10 +57,13 @@ class Bitget(HotFrames, ccxt.pro.bitget):
             return [_book(market_id, snapshot, row) for row in frame["data"]]
         if channel in _CANDLES:
             # The first push repeats up to 500; of the one before the open one it has the end.
-            rows = sorted(frame["data"], key=_start)[-2:]
+            started = sorted(self.each(CANDLE, _started, frame["data"]), key=_start)[-2:]
             candle = partial(_candle, market_id, _CANDLES[channel], int(frame["ts"]))
-            return [candle(row) for row in rows]
+            return self.each(CANDLE, candle, started)
         return None
+
+    def book_of(self, frame: Any) -> Any:
+        return frame["arg"]["instId"] if frame["arg"]["channel"] == "books" else None
 
     async def fetch_older_trades(self, symbol: str, oldest: Print, limit: int) -> Any:
         return await self.fetch_trades(symbol, None, limit, {"idLessThan": oldest.id})
@@ -121,15 +125,22 @@ def _print(market_id: str, row: dict[str, Any]) -> Print:
 
 
 def _book(market_id: str, snapshot: bool, row: dict[str, Any]) -> BookUpdate:
+    """`pseq` names the update before; the venue's documentation does not have it."""
     return BookUpdate(
         market_id=market_id,
         snapshot=snapshot,
         bids=row["bids"],
         asks=row["asks"],
         timestamp=int(row["ts"]),
-        last=row.get("seq"),
-        checksum=row.get("checksum"),
+        last=_whole(row.get("seq")),
+        previous=_whole(row.get("pseq")),
+        checksum=row.get("checksum") or None,  # 0 where there is none
     )
+
+
+def _whole(value: Any) -> Any:
+    """Numbers of updates stand in frames as text, too."""
+    return int(value) if type(value) is str else value
 
 
 def _summary(market_id: str, row: dict[str, Any]) -> Summary:
@@ -155,16 +166,23 @@ def _summary(market_id: str, row: dict[str, Any]) -> Summary:
     return Summary(market_id, said)
 
 
-def _start(row: list[str]) -> int:
-    return int(row[0])
+def _started(row: list[str]) -> tuple[int, list[str]]:
+    return int(row[0]), row
 
 
-def _candle(market_id: str, timeframe: str, timestamp: int, row: list[str]) -> Candle:
+def _start(started: tuple[int, list[str]]) -> int:
+    return started[0]
+
+
+def _candle(
+    market_id: str, timeframe: str, timestamp: int, started: tuple[int, list[str]]
+) -> Candle:
     """The venue does not say whether it is closed."""
+    start, row = started
     return Candle(
         market_id=market_id,
         timeframe=timeframe,
-        start=_start(row),
+        start=start,
         open=float(row[1]),
         high=float(row[2]),
         low=float(row[3]),

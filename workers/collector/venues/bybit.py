@@ -1,10 +1,12 @@
 """bybit, v5 linear."""
 
 from collections.abc import Iterable, Sequence
+from functools import partial
 from typing import Any
 
 import ccxt.pro
 
+from shared.kinds import CANDLE, LIQUIDATION, TRADES
 from workers.collector.catalogue.row import StreamKind
 from workers.collector.events import (
     Acknowledged,
@@ -52,17 +54,21 @@ class Bybit(HotFrames, ccxt.pro.bybit):
         if type(topic) is not str:
             return None
         if topic.startswith("publicTrade."):
-            return self.prints(_print, frame["data"])
+            return self.each(TRADES, _print, frame["data"])
         if topic.startswith("tickers."):
             return self._quotes(topic, frame)
         if topic.startswith("orderbook."):
             return (_book(frame),)
         if topic.startswith("allLiquidation."):
-            return [_liquidated(row) for row in frame["data"]]
+            return self.each(LIQUIDATION, _liquidated, frame["data"])
         if topic.startswith("kline."):
             _, interval, market_id = topic.split(".", 2)
-            return [_candle(market_id, _INTERVALS[interval], row) for row in frame["data"]]
+            candle = partial(_candle, market_id, _INTERVALS[interval])
+            return self.each(CANDLE, candle, frame["data"])
         return None
+
+    def book_of(self, frame: Any) -> Any:
+        return frame["topic"].split(".", 2)[2] if frame["topic"].startswith("orderbook.") else None
 
     def acknowledged(self, client: Any, frame: Any) -> Iterable[Acknowledged]:
         """`{"success": true, "op": "subscribe", "req_id": "7"}`: what that request asked for."""

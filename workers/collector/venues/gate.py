@@ -1,10 +1,12 @@
 """gate, v4 USDT futures."""
 
 from collections.abc import Iterable, Sequence
+from functools import partial
 from typing import Any
 
 import ccxt.pro
 
+from shared.kinds import CANDLE, LIQUIDATION, TRADES
 from workers.collector.catalogue.row import StreamKind
 from workers.collector.events import (
     Acknowledged,
@@ -34,7 +36,7 @@ class Gate(HotFrames, ccxt.pro.gate):
             return None
         channel = frame.get("channel")
         if channel == "futures.trades":
-            return self.prints(_print, frame["result"])
+            return self.each(TRADES, _print, frame["result"])
         if channel == "futures.book_ticker":
             quote = frame["result"]
             # An empty side has price "" and size 0.
@@ -42,10 +44,13 @@ class Gate(HotFrames, ccxt.pro.gate):
         if channel == "futures.order_book_update":
             return (_book(frame["result"]),)
         if channel == "futures.public_liquidates":
-            return [_liquidated(row) for row in frame["result"]]
+            return self.each(LIQUIDATION, _liquidated, frame["result"])
         if channel == "futures.candlesticks":
-            return [_candle(row, frame["time_ms"]) for row in frame["result"]]
+            return self.each(CANDLE, partial(_candle, frame["time_ms"]), frame["result"])
         return None
+
+    def book_of(self, frame: Any) -> Any:
+        return frame["result"]["s"] if frame["channel"] == "futures.order_book_update" else None
 
     async def fetch_older_trades(self, symbol: str, oldest: Print, limit: int) -> Any:
         return await self.fetch_trades(symbol, None, limit, {"last_id": oldest.id})
@@ -200,7 +205,7 @@ def _liquidated(row: dict[str, Any]) -> Liquidated:
     )
 
 
-def _candle(row: dict[str, Any], timestamp: int) -> Candle:
+def _candle(timestamp: int, row: dict[str, Any]) -> Candle:
     """`n` is `1m_BTC_USDT`, `v` counts contracts; `w` says that it is closed."""
     timeframe, _, market_id = row["n"].partition("_")
     return Candle(

@@ -6,6 +6,7 @@ from typing import Any
 
 import ccxt.pro
 
+from shared.kinds import TRADES
 from workers.collector.catalogue.row import StreamKind
 from workers.collector.events import Acknowledged, BookUpdate, Candle, Event, Print, Quote
 from workers.collector.hot import HotFrames
@@ -32,7 +33,7 @@ class Htx(HotFrames, ccxt.pro.htx):
             return None
         if channel.endswith(".trade.detail"):
             market_id = channel.split(".")[1]
-            return self.prints(partial(_print, market_id), frame["tick"]["data"])
+            return self.each(TRADES, partial(_print, market_id), frame["tick"]["data"])
         if channel.endswith(".bbo"):
             return (_quote(channel.split(".")[1], frame["tick"]),)
         if channel.endswith(".high_freq"):
@@ -41,6 +42,9 @@ class Htx(HotFrames, ccxt.pro.htx):
             _, market_id, _, period = channel.split(".")
             return (_candle(market_id, _PERIODS[period], frame["ts"], frame["tick"]),)
         return None
+
+    def book_of(self, frame: Any) -> Any:
+        return frame["ch"].split(".")[1] if frame["ch"].endswith(".high_freq") else None
 
     def acknowledged(self, client: Any, frame: Any) -> Iterable[Acknowledged]:
         """`{"status": "ok", "subbed": "market.BTC-USDT.bbo"}`."""

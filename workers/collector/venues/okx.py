@@ -1,12 +1,15 @@
 """okx, linear swaps."""
 
 from collections.abc import Iterable, Sequence
+from functools import partial
 from typing import Any
 
 import ccxt.pro
 
+from shared.kinds import CANDLE, LIQUIDATION, TRADES
 from workers.collector.catalogue.row import StreamKind
 from workers.collector.events import (
+    MALFORMED,
     Acknowledged,
     BookUpdate,
     Candle,
@@ -37,6 +40,7 @@ class Okx(HotFrames, ccxt.pro.okx):
         # Plain 6H … 1W begin at midnight in UTC+8.
         utc = {"6h": "6Hutc", "12h": "12Hutc", "1d": "1Dutc", "1w": "1Wutc"}
         self.timeframes = self.timeframes | utc
+        self._candles = {f"candle{name}": ours for ours, name in self.timeframes.items()}
 
     def peel(self, frame: Any) -> Sequence[Event] | None:
         arg = frame.get("arg") if type(frame) is dict else None
@@ -46,16 +50,30 @@ class Okx(HotFrames, ccxt.pro.okx):
         if channel == "bbo-tbt":
             return [_quote(arg["instId"], row) for row in rows if row["bids"] and row["asks"]]
         if channel == "trades":
-            return self.prints(_print, rows)
+            return self.each(TRADES, _print, rows)
         if channel == "books":
             snapshot = frame["action"] == "snapshot"
             return [_book(arg["instId"], snapshot, row) for row in rows]
-        if channel.startswith("candle"):
-            timeframe = self.find_timeframe(channel.removeprefix("candle"))
-            return [_candle(arg["instId"], timeframe, row) for row in rows]
+        if channel in self._candles:
+            candle = partial(_candle, arg["instId"], self._candles[channel])
+            return self.each(CANDLE, candle, rows)
         if channel == _LIQUIDATIONS:
-            return [_liquidated(row["instId"], one) for row in rows for one in row["details"]]
+            return self._liquidations(rows)
         return None
+
+    def _liquidations(self, rows: Iterable[Any]) -> list[Liquidated]:
+        """A row has all those of one contract."""
+        said: list[Liquidated] = []
+        for row in rows:
+            try:
+                liquidated = partial(_liquidated, row["instId"])
+                said += self.each(LIQUIDATION, liquidated, row["details"])
+            except MALFORMED as error:
+                self.sink.on_bad_row(LIQUIDATION, row, error)
+        return said
+
+    def book_of(self, frame: Any) -> Any:
+        return frame["arg"]["instId"] if frame["arg"]["channel"] == "books" else None
 
     async def fetch_older_trades(self, symbol: str, oldest: Print, limit: int) -> Any:
         older = {"method": "publicGetMarketHistoryTrades", "after": oldest.id}
@@ -68,8 +86,8 @@ class Okx(HotFrames, ccxt.pro.okx):
         arg = frame["arg"]
         if arg["channel"] in _CHANNELS:
             yield Acknowledged(arg["instId"], _CHANNELS[arg["channel"]])
-        elif arg["channel"].startswith("candle"):
-            timeframe = self.find_timeframe(arg["channel"].removeprefix("candle"))
+        elif arg["channel"] in self._candles:
+            timeframe = self._candles[arg["channel"]]
             yield Acknowledged(arg["instId"], StreamKind.CANDLES, timeframe)
         elif arg["channel"] == _LIQUIDATIONS:
             for symbol in self._liquidations_of(client):

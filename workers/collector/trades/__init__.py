@@ -1,0 +1,1 @@
+"""Every trade of every symbol, once."""
