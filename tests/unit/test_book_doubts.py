@@ -121,8 +121,10 @@ def test_numbers_that_began_anew_before_the_stream_joined_end_the_book(venue: st
     sync = BookSync(CATALOGUE[venue].book)
     sync.await_snapshot()
     sync.begin(_snapshot(1000))
+    assert not sync.take(_update(999, 2900))  # the snapshot's time is cut to seconds
+    assert sync.live
     with pytest.raises(BookDesyncError):
-        sync.take(_update(2, 1200))
+        sync.take(_update(2, 3100))
     assert not sync.live
 
 

@@ -57,3 +57,36 @@ async def test_a_wait_that_ccxt_cancels_is_a_lost_connection_and_ours_is_a_cance
     watching.cancel()
     with pytest.raises(asyncio.CancelledError):
         await watching
+
+
+async def test_a_list_of_markets_that_is_all_but_empty_is_no_list(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Venues in trouble answer with nothing, in good form: that ends no stream."""
+    venue, clock = CATALOGUE["bitget"], FakeClock()
+    budget = Budget({"bitget": venue.limit}, clock)
+    client = VenueClient(venue, VenueConfig(), VenueKeys(), budget, clock)
+    exchange, listed = client._ccxt, [market(f"C{n}") for n in range(4)]
+
+    async def fetch_markets(_params: Any = None) -> list[dict[str, Any]]:
+        return listed
+
+    monkeypatch.setattr(exchange, "fetch_markets", fetch_markets)
+    monkeypatch.setitem(exchange.has, "fetchCurrencies", False)
+    await client.load_markets()
+    assert len(client.markets) == 4
+    for fewer in (listed[:1], []):
+        listed = fewer
+        with pytest.raises(errors.ExchangeError, match="of 4 markets"):
+            await client.load_markets()
+        assert len(client.markets) == len(exchange.markets) == 4
+    listed = [market("C0"), market("C1"), market("C2")]  # one was delisted
+    await client.load_markets()
+    assert len(client.markets) == 3
+
+
+def market(base: str) -> dict[str, Any]:
+    kinds = {"swap": True, "spot": False, "linear": True, "contract": True, "active": True}
+    names = {"id": f"{base}USDT", "symbol": f"{base}/USDT:USDT", "base": base, "quote": "USDT"}
+    more = {"settle": "USDT", "type": "swap", "contractSize": 1.0, "precision": {}, "limits": {}}
+    return kinds | names | more

@@ -71,6 +71,7 @@ class HotFrames:
     rest_trace: RestTrace | None = None
     tap: Tap | None = None  # of a recording
     session: Any  # ccxt's, of aiohttp
+    markets: Any  # ccxt's, by symbol; None before the first list
 
     def peel(self, frame: Any) -> Sequence[Event] | None:
         """The events of a hot frame, or None for a frame that is ccxt's business."""
@@ -104,6 +105,14 @@ class HotFrames:
         super().open(lazy)  # type: ignore[misc]
         if self.session is not None and self.rest_trace is not None:
             self.rest_trace.follow(self.session)
+
+    def set_markets(self, markets: Any, currencies: Any = None) -> Any:
+        """Raises BadResponse for a list that lost most of its markets at once: venues in trouble
+        answer with nothing, in good form."""
+        known = len(self.markets or ())
+        if len(markets) * 2 < known:
+            raise ccxt.BadResponse(f"{len(markets)} of {known} markets are listed")
+        return super().set_markets(markets, currencies)  # type: ignore[misc]
 
     def client(self, url: str) -> Any:
         """ccxt's connection to `url`. It decodes frames before `handle_message` sees them."""

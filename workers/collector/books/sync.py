@@ -7,6 +7,9 @@ from workers.collector.events import BookUpdate
 
 #: Updates kept while a snapshot is on its way: at ten a second, a minute and more.
 _BUFFERED = 1000
+#: How far the time of a REST snapshot may be behind that of its last update: it is another clock's,
+#: and ccxt 4.5.90 cuts gate's to whole seconds.
+_SNAPSHOT_BEHIND_MS = 2000
 
 
 class BookSync:
@@ -116,8 +119,7 @@ class BookSync:
         last = self._last
         if last is not None and update.last is not None:
             if not (self._follows(update, last) if self._joined else self._joins(update, last)):
-                # A lower number at a later time: the venue's numbers have begun anew.
-                if update.last <= last and not _newer(update.timestamp, self.book.timestamp):
+                if update.last <= last and not self._numbered_anew(update):
                     return False
                 raise BookDesyncError(f"update {update.first or update.last} came after {last}")
             self._joined = True
@@ -127,6 +129,11 @@ class BookSync:
         self._last = update.last
         self._settle(update)
         return True
+
+    def _numbered_anew(self, update: BookUpdate) -> bool:
+        """Of one with a low number: whether it is not late, by its time."""
+        slack_ms = 0 if self._joined else _SNAPSHOT_BEHIND_MS
+        return _newer(update.timestamp, self.book.timestamp, slack_ms)
 
     def _follows(self, update: BookUpdate, last: int) -> bool:
         assert update.last is not None
@@ -161,5 +168,5 @@ class BookSync:
         book.timestamp = update.timestamp
 
 
-def _newer(timestamp: int | None, than: int | None) -> bool:
-    return timestamp is not None and than is not None and timestamp > than
+def _newer(timestamp: int | None, than: int | None, slack_ms: int = 0) -> bool:
+    return timestamp is not None and than is not None and timestamp > than + slack_ms
