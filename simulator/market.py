@@ -34,6 +34,7 @@ class Market:
 
     def __init__(self, instrument: Instrument, seed: int, rates: Rates, start_ms: int) -> None:
         self.instrument = instrument
+        self._tick, self._unit = float(instrument.tick), float(instrument.unit)
         name = f"{seed}:{instrument.venue}:{instrument.symbol}"
         self.rng = random.Random(name)
         # Touches have their own cheap sequence: skipping them must not change prices and trades.
@@ -59,8 +60,8 @@ class Market:
         self._settling = Settling(period * MINUTE_MS, self.phase)
 
     def _typical_size(self) -> int:
-        price = self.instrument.start_ticks * float(self.instrument.tick)
-        return max(2, int(5_000 / (price * float(self.instrument.unit))))
+        price = self.instrument.start_ticks * self._tick
+        return max(2, int(5_000 / (price * self._unit)))
 
     def _size(self) -> int:
         return 1 + int(self.rng.expovariate(1.0) * self.typical_size)
@@ -299,10 +300,10 @@ class Market:
 
     def price(self, ticks: float) -> float:
         """`ticks` as USDT, exact to the tick's places for whole ticks."""
-        return round(ticks * float(self.instrument.tick), self.instrument.price_places + 4)
+        return round(ticks * self._tick, self.instrument.price_places + 4)
 
     def price_text(self, ticks: int) -> str:
-        return f"{ticks * float(self.instrument.tick):.{self.instrument.price_places}f}"
+        return f"{ticks * self._tick:.{self.instrument.price_places}f}"
 
     def lots_text(self, units: int) -> str:
         """`units` as contracts where these are divisible."""
@@ -310,20 +311,20 @@ class Market:
 
     def base_text(self, units: int) -> str:
         """`units` as an amount of base currency."""
-        return f"{units * float(self.instrument.unit):.{self.instrument.size_places}f}"
+        return f"{units * self._unit:.{self.instrument.size_places}f}"
 
     def base(self, units: int) -> float:
-        return round(units * float(self.instrument.unit), self.instrument.size_places)
+        return round(units * self._unit, self.instrument.size_places)
 
     def quote(self, turnover: int) -> float:
         """A turnover in ticks x units as USDT."""
-        return turnover * float(self.instrument.tick) * float(self.instrument.unit)
+        return turnover * self._tick * self._unit
 
     @property
     def mark(self) -> float:
         """Middle of the book, USDT."""
         middle = (self.book.best_bid + self.book.best_ask) / 2
-        return round(middle * float(self.instrument.tick), self.instrument.price_places + 2)
+        return round(middle * self._tick, self.instrument.price_places + 2)
 
     @property
     def index(self) -> float:

@@ -1,6 +1,6 @@
 """The simulated markets as data: which symbols exist where, at what price, tick and size unit."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from decimal import Decimal
 
 VENUES = ("binance", "bybit", "bitget", "htx", "gate", "okx")
@@ -84,13 +84,16 @@ class Instrument:
     funding_hours: int
     lot: Decimal = Decimal(1)
 
-    @property
-    def price_places(self) -> int:
-        return max(0, -int(self.tick.as_tuple().exponent))
+    price_places: int = field(init=False)  # digits behind the point
+    size_places: int = field(init=False)
 
-    @property
-    def size_places(self) -> int:
-        return max(0, -int(self.unit.as_tuple().exponent))
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "price_places", _places(self.tick))
+        object.__setattr__(self, "size_places", _places(self.unit))
+
+
+def _places(step: Decimal) -> int:
+    return max(0, -int(step.as_tuple().exponent))
 
 
 def instruments(venue: str, count: int | None = None) -> list[Instrument]:

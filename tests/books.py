@@ -104,6 +104,8 @@ class BookWire:
         self._sim = open_venue(DIALECTS[venue], instruments(venue, 1), seed, rates, Truth())
         self._market: Market = self._sim.markets[0]
         self._peel = _CLASSES[venue]({}).peel
+        self._prices: dict[int, float] = {}  # as floats, by key of a level
+        self._amounts: dict[int, float] = {}  # by units
         self._now_ms = time() * 1000
         self._sim.now_ms = lambda: self._now_ms  # type: ignore[method-assign]
         self._socket = self._open()
@@ -139,7 +141,11 @@ class BookWire:
         market, view = self._market, self._market.book.view(self._depth)
         sides: tuple[Levels, Levels] = [], []
         for key, size in view.items():
-            sides[key < 0].append([float(market.price_text(abs(key))), self._amount(size)])
+            if key not in self._prices:
+                self._prices[key] = float(market.price_text(abs(key)))
+            if size not in self._amounts:
+                self._amounts[size] = self._amount(size)
+            sides[key < 0].append([self._prices[key], self._amounts[size]])
         return sides
 
     def _amount(self, units: int) -> float:

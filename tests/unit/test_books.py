@@ -66,7 +66,8 @@ class Reader:
         mine = book.bids.top(depth), book.asks.top(depth)
         # Beyond the worst level of a cut snapshot nothing is known, and nothing is shown.
         assert mine == (bids[: len(mine[0])], asks[: len(mine[1])])
-        assert min(map(len, mine)) >= (depth if self.feed.window else depth - 100)
+        # A cut snapshot loses levels as the market moves away; at half of them it is renewed.
+        assert min(map(len, mine)) >= (depth if self.feed.window else depth // 2)
         assert not book.crossed
 
 
@@ -79,7 +80,7 @@ async def test_a_live_book_is_the_venues_own_whatever_happens_on_the_way(
 
 
 @pytest.mark.long
-@pytest.mark.deadline(600)
+@pytest.mark.deadline(1800)
 @pytest.mark.parametrize("venue", VENUES)
 async def test_a_thousand_schedules_end_bit_equal(venue: str) -> None:
     for seed in range(100, 1100):
