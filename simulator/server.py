@@ -212,7 +212,8 @@ class Server:
         if venue.faults.active:
             venue.faults.opened(session)
         try:
-            await self._listen(session, socket)
+            with suppress(ConnectionResetError):  # cut while a ping is answered
+                await self._listen(session, socket)
         finally:
             session.leave_all()
             del venue.sessions[session.number]

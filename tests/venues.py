@@ -26,23 +26,28 @@ VENUES = ("binance", "bybit", "bitget", "htx", "gate", "okx")
 
 
 class Truth:
-    """A simulator's log of its own; each line of it is read once, since it grows by megabytes."""
+    """A simulator's log of its own; it grows by megabytes, so that each line of it is read once."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
-        self._events: dict[str, list[dict[str, Any]]] = {}
+        self._lines: dict[tuple[str, str], list[bytes]] = {}  # by venue and event
         self._read_up_to = 0
         self._reading = Lock()
 
-    def events(self, venue: str) -> list[dict[str, Any]]:
-        with self._reading, self._path.open("rb") as file:
+    def events(self, venue: str, *names: str) -> list[dict[str, Any]]:
+        with self._reading:
+            self._read()
+            found = [line for name in names for line in self._lines.get((venue, name), ())]
+        return [orjson.loads(line) for line in found]
+
+    def _read(self) -> None:
+        with self._path.open("rb") as file:
             file.seek(self._read_up_to)
             whole = file.read().rpartition(b"\n")[0]
-            self._read_up_to += len(whole) + bool(whole)
-            for line in whole.splitlines():
-                event = orjson.loads(line)
-                self._events.setdefault(event.get("venue", ""), []).append(event)
-            return list(self._events.get(venue, ()))
+        self._read_up_to += len(whole) + bool(whole)
+        for line in whole.splitlines():
+            event = orjson.loads(line)
+            self._lines.setdefault((event.get("venue", ""), event["event"]), []).append(line)
 
 
 @dataclass(frozen=True)
@@ -96,15 +101,16 @@ class Simulator:
             assert response.status == 200, await response.text()
             return await response.json()
 
-    def events(self, venue: str) -> list[dict[str, Any]]:
-        """The truth of one venue so far; the last lines may still be on their way to disk."""
-        return self._log.events(venue)
+    def events(self, venue: str, *names: str) -> list[dict[str, Any]]:
+        """The truth of one venue so far, one sort of event after the other; the last lines may
+        still be on their way to disk."""
+        return self._log.events(venue, *names)
 
     def trades_sent(self, venue: str) -> dict[str, set[str]]:
         """Ids of the trades that were sent, by symbol."""
         sent: dict[str, set[str]] = {}
-        for event in self.events(venue):
-            if event["event"] == "sent" and "rade" in event["channel"]:
+        for event in self.events(venue, "sent"):
+            if "rade" in event["channel"]:
                 ids = event["ids"][TRADE_ID_FIELDS[venue]]
                 sent.setdefault(event["symbol"], set()).update(map(str, ids))
         return sent

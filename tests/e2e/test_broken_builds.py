@@ -79,9 +79,9 @@ BREAKS = (
     ),
     Break(
         "a gap is closed without a proof",
-        "workers/collector/continuity/refill.py",
-        "            closing = await self._proof.close(self._parts[symbol], begin)\n",
-        '            closing = Closing("repaired")\n',
+        "workers/collector/continuity/proof.py",
+        '"repaired" if missing == 0 else "unrepairable"',
+        '"repaired"',
         ("tests/unit/test_refill.py",),
     ),
     Break(
@@ -108,8 +108,8 @@ BREAKS = (
     Break(
         "trades that come twice",
         "workers/collector/trades/flow.py",
-        "            return self.seen.add(event.id)\n",
-        "            return True\n",
+        "        return self.seen.add(event.id)\n",
+        "        return True\n",
         ("tests/unit/test_trades.py",),
     ),
 )

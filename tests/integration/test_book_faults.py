@@ -113,8 +113,8 @@ async def _broken(
     def applied() -> list[float]:
         return [
             event["t"] / 1e9
-            for event in simulator.events(venue)
-            if event["event"] == "fault" and event["id"] == id_ and event["step"] == "applied"
+            for event in simulator.events(venue, "fault")
+            if event["id"] == id_ and event["step"] == "applied"
         ]
 
     await eventually(applied, 2)

@@ -175,7 +175,7 @@ async def _twice(venue: str, simulator: Simulator, broker_url: str, directory: P
         def doubled() -> list[str]:
             return [
                 str(trade_id)
-                for event in simulator.events(venue)
+                for event in simulator.events(venue, "fault")
                 if event.get("id") == id_ and event.get("step") == "applied"
                 for trade_id in event["ids"][TRADE_ID_FIELDS[venue]]
             ]

@@ -82,11 +82,10 @@ class Others:
     def _share_of_quotes(self, symbol: str, ended: float) -> float:
         channel = QUOTES[self._venue]
         sent = sum(
-            event["event"] == "sent"
-            and channel in event["channel"]
+            channel in event["channel"]
             and event["symbol"] == symbol
             and self._began <= event["t"] / 1e9 <= ended
-            for event in self._simulator.events(self._venue)
+            for event in self._simulator.events(self._venue, "sent")
         )
         bodies = self._fleet.consumer.bodies(key("ticker", self._venue, symbol))
         got = sum(self._began <= body["received_at"] / 1000 <= ended + 0.1 for body in bodies)
@@ -181,10 +180,7 @@ async def _delisted(venue: str, simulator: Simulator, fleet: Fleet, what: str) -
 
 
 def _asked_for(simulator: Simulator, venue: str, symbol: str) -> int:
-    return sum(
-        event["event"] == "subscribed" and event["symbol"] == symbol
-        for event in simulator.events(venue)
-    )
+    return sum(event["symbol"] == symbol for event in simulator.events(venue, "subscribed"))
 
 
 # --- a venue's clock

@@ -100,8 +100,8 @@ async def _applied(simulator: Simulator, venue: str, id_: str) -> float:
     def moments() -> list[float]:
         return [
             event["t"] / 1e9
-            for event in simulator.events(venue)
-            if event["event"] == "fault" and event["id"] == id_ and event["step"] == "applied"
+            for event in simulator.events(venue, "fault")
+            if event["id"] == id_ and event["step"] == "applied"
         ]
 
     await eventually(moments, 30, f"{venue}: the fault meets a request", 0.1)
@@ -109,11 +109,7 @@ async def _applied(simulator: Simulator, venue: str, id_: str) -> float:
 
 
 def _requests(simulator: Simulator, venue: str) -> list[tuple[float, str]]:
-    return [
-        (event["t"] / 1e9, event["path"])
-        for event in simulator.events(venue)
-        if event["event"] == "rest"
-    ]
+    return [(event["t"] / 1e9, event["path"]) for event in simulator.events(venue, "rest")]
 
 
 def _live(fleet: Fleet) -> list[Any]:

@@ -8,10 +8,11 @@ from typing import Any
 
 import pytest
 
-from shared.errors import BookDesyncError
+from shared.errors import BookDesyncError, NetworkError
+from shared.tasks import ended
 from tests.books import VENUES, BookWire
 from tests.fakes import FakeClock
-from tests.recording import Recording
+from tests.recording import BTC, Recording
 from tests.waiting import eventually
 from workers.collector.books.keeper import BookKeeper
 from workers.collector.books.orderbook import OrderBook
@@ -349,3 +350,35 @@ async def test_the_simulated_bitget_names_the_update_before() -> None:
             assert last is None or moment.update.previous == last
             last = moment.update.last
     assert last is not None
+
+
+@pytest.mark.parametrize("answers", [True, False])
+async def test_a_symbol_that_is_removed_while_its_snapshot_is_fetched_is_let_go(
+    answers: bool,
+) -> None:
+    """Nobody would end the gap of a symbol that is not collected."""
+    asked, may_answer = asyncio.Event(), asyncio.Event()
+
+    async def fetch_book(_symbol: str) -> BookUpdate:
+        asked.set()
+        await may_answer.wait()
+        if not answers:
+            raise NetworkError("away")
+        return _snapshot(5)
+
+    async def afford_snapshot() -> None: ...
+
+    recording, told = Recording(), list[Any]()
+    client = SimpleNamespace(fetch_book=fetch_book, afford_snapshot=afford_snapshot)
+    keeper = _keeper(recording, CATALOGUE["binance"].book, client)
+    keeper.on_broken = lambda *facts: told.append(facts)
+    keeper.on_live = lambda *facts: told.append(facts)
+    keeper.subscribed(BTC)
+    running = asyncio.create_task(keeper.run())
+    await asked.wait()
+    keeper.set_symbols([])
+    may_answer.set()
+    await asyncio.sleep(0.01)
+    assert told == []
+    assert recording.parts.book is None
+    await ended(running)

@@ -14,7 +14,7 @@ import pytest
 from shared.batch import Batch, encode_row
 from shared.kinds import CANDLE, FUNDING, GAP, LIQUIDATION, TRADES, Kind
 from shared.outbox import Origin
-from shared.publisher import Publication
+from shared.publisher import Outcome, Publication
 from shared.symbolset import Revision
 from shared.topology import BATCHES
 from tests.recording import BTC, Recording, RecordingOutbox
@@ -30,6 +30,7 @@ from workers.collector.continuity.gaps import NOWHERE, Mark, Place
 from workers.collector.events import Acknowledged, Print, Quote
 from workers.collector.publishing import Publishing
 from workers.collector.streams import Streams
+from workers.collector.trades.flow import NumberedFlow
 from workers.collector.trades.trades import Trades
 
 ETH = "ETH/USDT:USDT"
@@ -297,9 +298,9 @@ async def test_a_dense_look_that_leaves_a_hole_opens_a_gap(tmp_path: Path) -> No
     for _ in range(25):
         station.venue.trade()
     await station.continuity.refill.look(BTC)
-    numbers = station.trades.flow(BTC).numbers
-    assert numbers is not None
-    assert numbers.holes
+    flow = station.trades.flow(BTC)
+    assert isinstance(flow, NumberedFlow)
+    assert flow.line.holes
     assert station.gaps(), "no gap though numbers are missing"
 
 
@@ -370,6 +371,40 @@ async def test_a_batch_that_was_dropped_is_what_its_rows_were(station: Station) 
     assert (await station.row())["exceptions"][BTC] == "dropped: spool_full"
 
 
+@pytest.mark.parametrize("reason", [Outcome.REFUSED, Outcome.RETURNED])
+def test_one_careless_reader_costs_the_others_nothing(station: Station, reason: Outcome) -> None:
+    """What its queue refuses, all others have: fetched again, it would go out again and again."""
+    station.up()
+    station.live(3)
+    fact = next(fact for fact in station.facts if fact.kind is TRADES)
+    station.outbox.dropped(lossless(TRADES, fact.body), reason.value)
+    assert station.gaps() == []
+
+
+def test_what_can_not_be_sent_at_all_is_named_and_not_fetched_again(station: Station) -> None:
+    station.up()
+    station.live(3)
+    fact = next(fact for fact in station.facts if fact.kind is TRADES)
+    station.outbox.dropped(lossless(TRADES, fact.body), Outcome.UNENCODABLE.value)
+    assert [gap["state"] for gap in station.gaps()] == ["open", "unrepairable"]
+
+
+@pytest.mark.parametrize(
+    ("key", "missing"), [("trades.x.BTCUSDT", 3), ("", None), ("trades.x.ETHUSDT", 0)]
+)
+def test_what_a_disk_made_unreadable_is_named(
+    station: Station, key: str, missing: int | None
+) -> None:
+    lost = replace(lossless(TRADES, b""), routing_key=key, rows=3)
+    station.outbox.dropped(lost, "spool_unreadable")
+    gaps = station.gaps()
+    if missing == 0:
+        assert gaps == []  # of a symbol that is not collected
+        return
+    assert [gap["state"] for gap in gaps] == ["open", "unrepairable"]
+    assert (gaps[-1]["missing"], gaps[-1]["last_time"]) == (missing, 4)
+
+
 def lossless(
     kind: Kind, body: bytes, exchange: str = "futures_data", encoding: str | None = None
 ) -> Publication:
@@ -423,6 +458,37 @@ async def test_marks_of_symbols_that_nobody_wants_are_forgotten(tmp_path: Path) 
     following.collect(ETH)
     await following.continuity.finish()
     assert Station(tmp_path).gaps() == []
+
+
+async def test_a_gap_of_a_killed_run_ends_with_its_symbol(tmp_path: Path) -> None:
+    station = Station(tmp_path)
+    station.up()
+    station.live(4)
+    station.continuity.lost(stream(StreamKind.TRADES), "cut")
+    await station.continuity.watermarks.save()  # and no more
+    opened = station.gaps()[-1]
+    following = Station(tmp_path, collects=False)
+    following.collect(ETH)
+    ended = following.gaps()[-1]
+    assert (ended["id"], ended["state"]) == (opened["id"], "unrepairable")
+    assert ended["rev"] > opened["rev"]
+
+
+async def test_of_two_marks_the_earlier_one_holds(tmp_path: Path) -> None:
+    """A drop moved the begin of a gap back, and a kill came before the mark of trades followed."""
+    station = Station(tmp_path, dense=True)
+    station.up()
+    station.live(9)
+    for _ in range(2):
+        await station.continuity.watermarks.save()
+    third = station.venue.happened[2]
+    station.continuity.gaps.open(Place(TRADES, BTC), "dropped: spool_full", Mark("102", third[5]))
+    await station.continuity.watermarks.save()
+    following = Station(tmp_path, dense=True)
+    flow = following.trades.flow(BTC)
+    assert flow.last.key == "102"
+    assert isinstance(flow, NumberedFlow)
+    assert flow.line.last == 102
 
 
 async def test_liquidations_of_a_restart_are_a_gap(tmp_path: Path) -> None:

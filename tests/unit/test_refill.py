@@ -194,7 +194,7 @@ async def test_a_restart_goes_on_from_the_last_known_trade() -> None:
     for _ in range(12):
         venue.trade()
     desk = Desk(venue)
-    desk.trades.resume(BTC, last)
+    desk.trades.flow(BTC).resume(last)
     desk.gaps.open(PLACE, "restart", last)
     async with repairing(desk):
         await eventually(lambda: not len(desk.gaps))
@@ -251,6 +251,9 @@ def test_gaps_that_begin_alike_are_told_apart_and_none_is_told_before_it_is_kept
         assert len(gaps.kept()) == 1
         gaps.close(PLACE, Closing("repaired"))
     assert recording.facts == []
+    gaps.release()
+    assert len(recording.facts) == 3  # the last end came after what was kept
+    gaps.kept()
     gaps.release()
     assert len({fact.key for fact in recording.facts}) == 4
 

@@ -6,12 +6,14 @@ from typing import Any
 
 import pytest
 
+from shared.errors import NetworkError
 from tests.recording import BTC
 from tests.unit.test_continuity import Station
 from tests.unit.test_refill import PLACE, RECEIVED, Desk, Venue, ids, repairing
 from tests.waiting import eventually
 from workers.collector.continuity.gaps import Mark
 from workers.collector.events import Print
+from workers.collector.trades.flow import NamedFlow
 
 HOUR_MS = 3_600_000
 
@@ -206,19 +208,44 @@ def renumbered(count: int, since: int) -> list[Print]:
     return [Print("BTC", str(n), 10.0, 1.0, "buy", since + n) for n in range(1, count + 1)]
 
 
-async def test_a_venue_that_numbers_anew_is_followed() -> None:
+@pytest.mark.parametrize("after_ms", [900, 4_000])
+async def test_a_venue_that_numbers_anew_is_followed(after_ms: int) -> None:
     """A relisting, or a new engine: numbers that came before, on trades that did not."""
     desk = Desk(Venue(dense=True))
     desk.live(5)
-    desk.venue.happened = renumbered(7, 2_000)
+    desk.venue.happened = renumbered(7, 1_052 + after_ms)
     desk.intake.on_events(desk.venue.happened[2:4], RECEIVED)
     gap = await closed(desk)
-    assert (gap["reason"], gap["state"], gap["missing"]) == ("numbered anew", "unrepairable", None)
+    if after_ms > 1_000:  # else they might have come late
+        assert (gap["reason"], gap["state"]) == ("numbered anew", "unrepairable")
+        assert gap["missing"] is None
     assert gap["last_key"] == "104"
-    assert desk.published()[5:] == ids(desk.venue.happened)
-    following = Print("BTC", "8", 10.0, 1.0, "buy", 3_000)
+    assert sorted(desk.published()[5:]) == ids(desk.venue.happened)
+    following = Print("BTC", "8", 10.0, 1.0, "buy", 8_000)
     desk.intake.on_events([following], RECEIVED)
     assert desk.published()[-1] == "8"
+
+
+async def test_new_numbers_that_only_rest_has_shown_are_followed() -> None:
+    """The stream is silent, and a look finds the new numbers first."""
+    desk = Desk(Venue(dense=True, limit=500, reach=1000))
+    desk.live(150)
+    desk.venue.happened = renumbered(160, 5_000)
+    await desk.refill.look(BTC)
+    assert desk.told()[-1]["reason"] == "numbered anew"
+    gap = await closed(desk)
+    assert gap["state"] == "unrepairable"
+    assert not lost(desk)
+
+
+async def test_new_numbers_beyond_the_old_ones_after_a_restart_end_nothing() -> None:
+    desk = Desk(Venue(dense=True, limit=500, reach=1000))
+    desk.trades.flow(BTC).resume(Mark("100", 1_050))
+    desk.gaps.open(PLACE, "restart", Mark("100", 1_050))
+    desk.venue.happened = renumbered(150, 5_000)
+    gap = await closed(desk)
+    assert (gap["state"], gap["missing"]) == ("unrepairable", None)
+    assert not lost(desk)
 
 
 async def test_one_corrupt_number_silences_nobody() -> None:
@@ -257,3 +284,118 @@ async def test_pages_may_be_shorter_than_the_first() -> None:
     desk.venue.fetch_trades = short  # type: ignore[method-assign]
     gap = await closed(desk)
     assert (gap["state"], gap["recovered"]) == ("repaired", 9_000)
+
+
+@pytest.mark.parametrize("dense", [True, False])
+async def test_pages_that_meet_between_unsorted_trades_lose_none(dense: bool) -> None:
+    """The newest of the older page is dated after the oldest of the newer one."""
+    desk = Desk(Venue(dense, limit=10, reach=1000))
+    desk.live(5)
+    desk.missed(30)
+    border = len(desk.venue.happened) - 10
+    older, newer = desk.venue.happened[border - 1 : border + 1]
+    assert newer.timestamp is not None
+    desk.venue.happened[border - 1] = older._replace(timestamp=newer.timestamp + 1)
+    gap = await closed(desk)
+    assert (gap["state"], gap["recovered"]) == ("repaired", 30)
+    assert not lost(desk)
+
+
+async def test_what_is_beyond_reach_is_named_by_the_try_that_is_told() -> None:
+    """A try whose end is not told, since more is wanted meanwhile, forgets nothing."""
+    desk = Desk(Venue(dense=True, reach=20))
+    desk.live(5)
+    desk.missed(40)
+    desk.live(1)
+    fetch, wanted = desk.venue.fetch_trades, False
+
+    async def wanted_again(symbol: str, older_than: Print | None = None) -> list[Print]:
+        nonlocal wanted
+        found = await fetch(symbol, older_than)
+        if not wanted:
+            wanted = True
+            desk.refill.want(BTC)
+        return found
+
+    desk.venue.fetch_trades = wanted_again  # type: ignore[method-assign]
+    gap = await closed(desk)
+    assert (gap["state"], gap["missing"], gap["recovered"]) == ("unrepairable", 21, 19)
+
+
+async def test_two_answers_with_a_seam_between_them_prove_nothing() -> None:
+    """So much is traded in between that the second does not go back to the first."""
+    desk = Desk(Venue(dense=False, limit=10, pages=False))
+    desk.live(5)
+    desk.missed(3)
+    fetch, calls = desk.venue.fetch_trades, 0
+
+    async def busy(symbol: str, older_than: Print | None = None) -> list[Print]:
+        nonlocal calls
+        calls += 1
+        found = await fetch(symbol, older_than)
+        if calls == 1:
+            desk.venue.trade()  # neither listed yet nor told
+            desk.live(15)
+        return found
+
+    desk.venue.fetch_trades = busy  # type: ignore[method-assign]
+    gap = await closed(desk)
+    assert gap["state"] == "unrepairable"
+    assert len(lost(desk)) == 1
+
+
+async def test_tries_of_a_long_gap_bring_back_each_trade_once() -> None:
+    desk = Desk(Venue(dense=False, limit=1000, reach=20_000))
+    desk.live(5)
+    desk.missed(9_000)
+    desk.live(2)
+    fetch, failed = desk.venue.fetch_trades, False
+
+    async def failing(symbol: str, older_than: Print | None = None) -> list[Print]:
+        nonlocal failed
+        if older_than is None and desk.venue.asked > 5 and not failed:
+            failed = True
+            raise NetworkError("the second look")
+        return await fetch(symbol, older_than)
+
+    desk.venue.fetch_trades = failing  # type: ignore[method-assign]
+    gap = await closed(desk)
+    assert failed
+    assert (gap["state"], gap["recovered"]) == ("repaired", 9_000)
+    assert sorted(desk.published()) == sorted(ids(desk.venue.happened))
+
+
+async def test_drops_without_end_cost_one_timer_and_a_bounded_memory() -> None:
+    desk = Desk(Venue(dense=False))
+    desk.live(1)
+    desk.refill.ready = lambda: False
+    flow = desk.trades.flow(BTC)
+    async with repairing(desk):
+        desk.gaps.open(PLACE, "dropped: spool_full", flow.last)
+        for number in range(20_000):
+            flow.unpublished(f"uuid-{number}", 1)
+            desk.refill.want(BTC)
+            if not number % 100:
+                await asyncio.sleep(0)
+        assert len(desk.refill._timers) == 1
+    assert isinstance(flow, NamedFlow)
+    assert len(flow.unsent) + flow.unsent_beyond == 20_000
+    assert len(flow.unsent) == 10_000
+
+
+@pytest.mark.parametrize("dense", [True, False])
+async def test_a_row_that_is_nothing_costs_no_page_and_no_worker(dense: bool) -> None:
+    desk = Desk(Venue(dense, limit=10, reach=1000))
+    desk.live(5)
+    desk.missed(30)
+    desk.live(1)
+    bad: Any = Print("BTC", "x", None, None, "", None)  # type: ignore[arg-type]
+    fetch = desk.venue.fetch_trades
+
+    async def with_a_bad_row(symbol: str, older_than: Print | None = None) -> list[Print]:
+        found = await fetch(symbol, older_than)
+        return [*found[:3], bad._replace(timestamp=found[0].timestamp), *found[3:]]
+
+    desk.venue.fetch_trades = with_a_bad_row  # type: ignore[method-assign]
+    gap = await closed(desk)
+    assert (gap["state"], gap["recovered"]) == ("repaired", 30)

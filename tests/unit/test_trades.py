@@ -11,8 +11,9 @@ from hypothesis import strategies as st
 from tests.recording import BTC, Recording
 from workers.collector.continuity.gaps import Mark
 from workers.collector.events import Print
-from workers.collector.trades.flow import SeenIds
+from workers.collector.trades.flow import NumberedFlow
 from workers.collector.trades.numbers import NumberLine, Ranges
+from workers.collector.trades.seen import SeenIds
 from workers.collector.trades.trades import Trades
 
 
@@ -88,8 +89,9 @@ def dense(recording: Recording) -> Trades:
 
 
 def holes(trades: Trades) -> list[tuple[int, int]]:
-    numbers = trades.flow(BTC).numbers
-    return numbers.holes.stretches if numbers else []
+    flow = trades.flow(BTC)
+    assert isinstance(flow, NumberedFlow)
+    return flow.line.holes.stretches
 
 
 def ids(recording: Recording) -> list[str]:
@@ -130,7 +132,7 @@ def test_what_happens_while_a_symbol_is_not_collected_is_not_missing(
 
 
 def test_a_run_goes_on_where_the_one_before_ended(recording: Recording, dense: Trades) -> None:
-    dense.resume(BTC, Mark("5", 3))
+    dense.flow(BTC).resume(Mark("5", 3))
     recording.intake.on_events([trade("5"), trade("8")], 7)
     assert holes(dense) == [(6, 7)]
     assert ids(recording) == ["8"]
@@ -173,7 +175,7 @@ def test_what_was_given_up_is_taken_when_it_comes_after_all() -> None:
     line = NumberLine()
     line.take(5, 5)
     line.take(9, 9)
-    assert line.give_up(0, 7) == 2
+    line.give_up(0, 7)
     assert line.holes.stretches == [(8, 8)]
     assert [line.take(6, 6), line.take(6, 6), line.take(5, 5)] == [True, False, False]
 

@@ -12,7 +12,7 @@ from workers.collector.assembly import base_units
 from workers.collector.events import Liquidated
 from workers.collector.parts import Parts
 from workers.collector.publishing import Publishing
-from workers.collector.trades.flow import SeenIds
+from workers.collector.trades.seen import SeenIds
 
 
 class Liquidations:

@@ -209,11 +209,16 @@ class BookKeeper:
         kept.sync.await_snapshot()
         try:
             snapshot = await self._client.fetch_book(kept.parts.symbol)
-            if not kept.sync.awaiting:
+            if not kept.sync.awaiting or not self._keeps(kept):
                 return  # ended meanwhile; who ended it sees to the next one
             kept.sync.begin(snapshot)
         except (ExchangeError, *MALFORMED) as error:
             self._log.debug("No snapshot of %s: %s", kept.parts.symbol, error)
-            self._break(kept, str(error))
+            if self._keeps(kept):
+                self._break(kept, str(error))
         else:
             self._on_right(kept)
+
+    def _keeps(self, kept: _Kept) -> bool:
+        """Whether the symbol was not removed in between."""
+        return self._kept.get(kept.parts.symbol) is kept

@@ -14,14 +14,13 @@ from typing import Any
 from shared.errors import ExchangeError
 from shared.kinds import CANDLE, LIQUIDATION, ORDERBOOK, TICKER, TRADES, Kind
 from shared.outbox import Origin
-from shared.publisher import Publication
 from shared.service import every
 from shared.symbolset import Revision
 from workers.collector.books.orderbook import OrderBook
 from workers.collector.catalogue.row import StreamKind, Subscription, Venue
 from workers.collector.continuity.bookmarks import Bookmarks, parsed
 from workers.collector.continuity.coverage import INTERVAL_S, Coverages
-from workers.collector.continuity.dropped import before_lost, bodies
+from workers.collector.continuity.dropped import Losses
 from workers.collector.continuity.feeds import Feeds
 from workers.collector.continuity.gaps import NOWHERE, Closing, Gaps, Mark, Place
 from workers.collector.continuity.pulse import Pulse
@@ -82,6 +81,7 @@ class Continuity:
         self.watermarks.on_kept = self.gaps.release
         self.gaps.held = True
         self._asking: set[asyncio.Task[None]] = set()
+        self._losses = Losses(self.gaps, self.coverage, feeds.trades, self.refill)
         self._connect()
 
     def _connect(self) -> None:
@@ -90,7 +90,7 @@ class Continuity:
         feeds.books.on_broken = self._on_book_broken
         feeds.books.on_live = self._on_book_live
         feeds.candles.on_missing(self._on_missing_candles)
-        self._publishing.outbox.on_dropped(self.on_dropped)
+        self._publishing.outbox.on_dropped(self._losses.on_dropped)
         feeds.client.on_sent = self._on_sent
         feeds.streams.on_left = self._on_left
         watchdog.on_alarm = self.lost
@@ -124,6 +124,7 @@ class Continuity:
         gone, added = set(self._parts) - set(parts), set(parts) - set(self._parts)
         self._parts = dict(parts)
         self.refill.set_symbols(dict(parts))
+        self._losses.set_symbols(parts)
         self.watchdog.set_symbols(parts)
         self._up.intersection_update(wanted.streams)
         self._down.intersection_update(wanted.streams)
@@ -249,32 +250,6 @@ class Continuity:
         first = Mark(number, book.timestamp)
         self.gaps.close(Place(ORDERBOOK, symbol), Closing("unrepairable", first))
 
-    def on_dropped(self, message: Publication, reason: str) -> None:
-        """A lossless message that neither the broker nor the disk took."""
-        for kind, body in bodies(message):
-            symbol = body["symbol"]
-            if symbol not in self._parts:
-                continue
-            self.coverage.broke(kind, symbol, reason)
-            if kind is TRADES:
-                self._fetch_again(symbol, body, reason)
-            else:
-                self._name_lost(kind, body, reason)
-
-    def _fetch_again(self, symbol: str, trade: dict[str, Any], reason: str) -> None:
-        key = self._feeds.trades.flow(symbol).unpublished(trade["id"], trade["fills"])
-        time = trade["timestamp"]
-        before = None if time is None else time - 1
-        self.gaps.open(Place(TRADES, symbol), f"dropped: {reason}", Mark(key, before))
-        self.refill.want(symbol)
-
-    def _name_lost(self, kind: Kind, body: dict[str, Any], reason: str) -> None:
-        place = Place(kind, body["symbol"], body.get("timeframe") or "")
-        if place in self.gaps:
-            return  # which ends later than this
-        self.gaps.open(place, f"dropped: {reason}", before_lost(body))
-        self.gaps.close(place, Closing("unrepairable", missing=1))
-
     def _on_missing_candles(self, symbol: str, timeframe: str, first: int, last: int) -> None:
         place = Place(CANDLE, symbol, timeframe)
         self.coverage.broke(CANDLE, symbol, f"candles missing: {timeframe}")
@@ -340,7 +315,7 @@ class Continuity:
             del kept[id_]
             self.coverage.broke(place.kind, symbol, "restart")
             if self.gaps.adopt(place, body) and place.kind is TRADES:
-                self._feeds.trades.resume(symbol, self.gaps.last(place) or NOWHERE)
+                self._feeds.trades.flow(symbol).resume(self.gaps.last(place) or NOWHERE)
 
     def _forget_former(self, wanted: set[str]) -> None:
         """Symbols that nobody wants any more have no gaps."""
@@ -348,7 +323,15 @@ class Continuity:
         for section, marks in former.items():
             named = ((name, _symbol_of(section, name, mark)) for name, mark in marks.items())
             for name in [name for name, symbol in named if symbol not in wanted]:
+                if section == "gaps":
+                    self._end_former(marks[name])
                 self.watermarks.forget(section, name)
+
+    def _end_former(self, kept: Any) -> None:
+        """A gap that a killed run left open ends with the symbol."""
+        place = _place(kept)
+        if place is not None and place not in self.gaps and self.gaps.adopt(place, kept):
+            self.gaps.close(place, Closing("unrepairable"))
 
     def _resume(self, symbol: str) -> None:
         """What a run before this one left off, is open until it is repaired."""
@@ -358,10 +341,11 @@ class Continuity:
             mark = parsed(take(kind.name, symbol))
             if mark is None:
                 continue
-            if kind is TRADES:
-                self._feeds.trades.resume(symbol, mark)
+            place = Place(kind, symbol)
             self.coverage.broke(kind, symbol, "restart")
-            self.gaps.open(Place(kind, symbol), "restart", mark)
+            self.gaps.open(place, "restart", mark)
+            if kind is TRADES:  # an adopted gap may begin earlier
+                self._feeds.trades.flow(symbol).resume(self.gaps.last(place) or mark)
         starts = take("ohlcv", symbol)
         for timeframe, start in starts.items() if isinstance(starts, dict) else ():
             if isinstance(start, int):

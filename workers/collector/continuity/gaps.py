@@ -54,6 +54,7 @@ class Gaps:
         self.opened = 0
         self.unrepairable = 0
         self._untold: list[Gap] = []
+        self._kept = 0  # so many of these are told with the next `release`
         self._publishing = publishing
         self._worker, self._epoch = worker, epoch
         self._open: dict[Place, Gap] = {}
@@ -133,13 +134,15 @@ class Gaps:
             self.close(place, Closing("unrepairable"))
 
     def release(self) -> None:
-        """Tell what was held back."""
-        untold, self._untold = self._untold, []
-        for gap in untold:
+        """Tell what was held back when `kept` was last asked for."""
+        told, self._untold = self._untold[: self._kept], self._untold[self._kept :]
+        self._kept = 0
+        for gap in told:
             self._put(gap)
 
     def kept(self) -> dict[str, Any]:
-        """The open gaps, by id, as `adopt` takes them."""
+        """The open gaps, by id, as `adopt` takes them: to be on disk before `release`."""
+        self._kept = len(self._untold)
         return {gap.id: dict(gap.__dict__) for gap in self._open.values()}
 
     def adopt(self, place: Place, kept: object) -> bool:

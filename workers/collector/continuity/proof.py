@@ -7,240 +7,213 @@ after it came, or the venue's REST lists its neighbours and not it, and still so
 since some venues list a trade a moment after the next one.
 
 Other ids: the trades of REST reach back to the last one before the gap, and they were asked for
-when the stream was running again, twice, with an answer that lists what the stream brought since.
+when the stream was running again, twice, the second answer going back to the first one. They list
+something of what the stream told since, if it told anything, so that they are not out of a cache.
 """
 
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
-from typing import Protocol
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
 
 from shared.clock import Clock
 from shared.completeness import GapState
 from shared.errors import ExchangeError, NetworkError
 from workers.collector.catalogue.row import TradeFeed
 from workers.collector.continuity.gaps import Closing, Mark
+from workers.collector.continuity.pages import Listed, NamedPages, NumberedPages, TradeClient, mark
 from workers.collector.events import Print
 from workers.collector.parts import Parts
-from workers.collector.trades.flow import Flow, number_of
-from workers.collector.trades.numbers import NumberLine
+from workers.collector.trades.flow import NamedFlow, NumberedFlow, number_of
+from workers.collector.trades.numbers import Ranges
 from workers.collector.trades.trades import Trades
 
-#: Trades that a gap is paged back for, at most, and pages.
-_MAX_TRADES = 50_000
-_MAX_PAGES = 500
 _SECOND_LOOK_S = 3.0
 
 
-class TradeClient(Protocol):
-    """What a proof asks of a venue."""
-
-    async def fetch_trades(self, symbol: str, older_than: Print | None = None) -> list[Print]:
-        """The newest trades, or those before one; oldest first. Raises ExchangeError."""
-        ...
-
-
 @dataclass(slots=True)
-class _Found:
-    """What the pages of REST gave."""
+class Source:
+    """Where trades are brought back from, and where they go."""
 
-    trades: list[Print] = field(default_factory=list)
-    reached: bool = True  # back to where the gap begins
-    recovered: int = 0
+    feed: TradeFeed
+    trades: Trades
+    client: TradeClient
+    clock: Clock
+    recovered: int = 0  # in all
 
-    @property
-    def numbers(self) -> list[tuple[int, int]]:
-        """First and last of each trade, where ids are numbers."""
-        return [
-            (number - trade.fills + 1, number)
-            for trade in self.trades
-            if (number := number_of(trade)) is not None
-        ]
-
-    def oldest(self, otherwise: Mark) -> Mark:
-        return _mark(self.trades[0]) if self.trades else otherwise
-
-
-class Proof:
-    """Asks a venue for trades until it is known what a gap cost."""
-
-    def __init__(self, feed: TradeFeed, trades: Trades, client: TradeClient, clock: Clock) -> None:
-        self.recovered = 0
-        self._feed, self._trades = feed, trades
-        self._client, self._clock = client, clock
-
-    async def look(self, parts: Parts, begin: Mark) -> tuple[int, bool]:
-        """Publish those of the newest trades that the stream did not bring: how many, and whether
-        they reach back to `begin`. Raises ExchangeError."""
-        page = await self._client.fetch_trades(parts.symbol)
-        reached = self._reaches(self._trades.flow(parts.symbol), page, begin)
-        return self._taken(page, parts, begin), reached
-
-    async def close(self, parts: Parts, begin: Mark) -> Closing:
-        """Bring back what a gap from `begin` until now lacks. Raises ExchangeError while nothing
-        is proven."""
-        flow = self._trades.flow(parts.symbol)
-        found = await self._paged(parts, begin)
-        if flow.numbers is None:
-            return await self._by_ids(flow, found, parts, begin)
-        if _is_numbered_anew(flow, found.trades):
-            return self._numbered_anew(flow, found, parts)
-        return await self._by_numbers(flow.numbers, found, parts, begin)
-
-    async def _by_ids(self, flow: Flow, found: _Found, parts: Parts, begin: Mark) -> Closing:
-        await self._clock.sleep(_SECOND_LOOK_S)
-        page = await self._client.fetch_trades(parts.symbol)
-        _check_fresh(flow, page)
-        recovered = found.recovered + self._taken(page, parts, begin)
-        gone = len(flow.unsent)
-        flow.unsent.clear()
-        if not found.reached:
-            return Closing("unrepairable", found.oldest(flow.last), None, recovered)
-        return Closing("unrepairable" if gone else "repaired", flow.last, gone, recovered)
-
-    async def _by_numbers(
-        self, numbers: NumberLine, found: _Found, parts: Parts, begin: Mark
-    ) -> Closing:
-        flow, recovered = self._trades.flow(parts.symbol), found.recovered
-        if numbers.holes and _may_be_listed_yet(flow, numbers, found):
-            await self._clock.sleep(_SECOND_LOOK_S)
-            found = await self._paged(parts, begin)
-            recovered += found.recovered
-        unfit, absent, beyond = _given_up(numbers, found.numbers)
-        if numbers.holes and _passed_top(flow, found):
-            numbers.end_with(max(found.numbers)[1])
-        if numbers.holes:
-            raise ExchangeError(f"{len(numbers.holes)} numbers are not listed yet")
-        unknown = not found.reached and begin.key is None
-        gone = unfit + beyond
-        state: GapState = "unrepairable" if gone or unknown else "repaired"
-        first = found.oldest(flow.last) if beyond or unknown else flow.last
-        return Closing(state, first, None if unknown else gone, recovered, absent)
-
-    def _numbered_anew(self, flow: Flow, found: _Found, parts: Parts) -> Closing:
-        """Nothing proves what lies between the old numbers and the new ones."""
-        newer = [t for t in found.trades if t.timestamp is not None and t.timestamp > flow.peak]
-        flow.number_anew()
-        recovered = self._trades.refill(newer, parts)
-        self.recovered += recovered
-        return Closing("unrepairable", _mark(newer[0]), None, found.recovered + recovered)
-
-    async def _paged(self, parts: Parts, begin: Mark) -> _Found:
-        """From the newest page back to where the gap begins, or as far as the venue reaches."""
-        flow = self._trades.flow(parts.symbol)
-        page = await self._client.fetch_trades(parts.symbol)
-        if not page and begin.key is not None:
-            raise NetworkError("no trade is listed, though there were some")
-        pages, count = [page], len(page)
-        while not self._reaches(flow, pages[-1], begin) and self._feed.pages:
-            if count >= _MAX_TRADES or len(pages) >= _MAX_PAGES:
-                break
-            older = await self._older(parts.symbol, pages[-1])
-            if not older:
-                break
-            pages.append(older)
-            count += len(older)
-        reached = self._reaches(flow, pages[-1], begin)
-        trades = [trade for page in reversed(pages) for trade in page]
-        return _Found(trades, reached, self._taken(trades, parts, begin))
-
-    async def _older(self, symbol: str, page: Sequence[Print]) -> list[Print]:
-        """Without what the newer page has, or what came after it: venues page inclusively or not,
-        and one that is asked for more than it has may begin anywhere."""
-        oldest = _lowest(page) if self._feed.dense else page[0]
-        known, end = {trade.id for trade in page}, oldest.timestamp
-        return [
-            trade
-            for trade in await self._client.fetch_trades(symbol, oldest)
-            if trade.id not in known and (end is None or (trade.timestamp or 0) <= end)
-        ]
-
-    def _taken(self, trades: Iterable[Print], parts: Parts, begin: Mark) -> int:
-        flow = self._trades.flow(parts.symbol)
-        count = self._trades.refill([t for t in trades if flow.may_lack(t, begin)], parts)
+    def take(self, trades: Iterable[Print], parts: Parts, begin: Mark) -> int:
+        """Publish those that may be missing since `begin` and did not come; how many."""
+        flow = self.trades.flow(parts.symbol)
+        count = self.trades.refill([t for t in trades if flow.may_lack(t, begin)], parts)
         self.recovered += count
         return count
 
-    def _reaches(self, flow: Flow, page: Sequence[Print], begin: Mark) -> bool:
-        """Whether a page goes back to the last thing before the gap, or beyond."""
-        if not page:
-            return True
-        numbers = flow.numbers
-        if numbers is None or flow.contrary is not None:
-            return _reaches_time(page, begin)
-        oldest = _lowest(page)
-        low = (number_of(oldest) or 0) - oldest.fills + 1
-        if numbers.holes and numbers.holes.stretches[0][0] < low:
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """How a gap ends. What is looked for no more is forgotten by `settle`, once that is told: until
+    then the proof may have to begin again."""
+
+    closing: Closing
+    settle: Callable[[], None]
+
+
+class Proof(ABC):
+    """Of one gap of one symbol, over as many tries as it takes."""
+
+    def __init__(self, source: Source, parts: Parts) -> None:
+        self._source, self._parts = source, parts
+        self._recovered = 0
+
+    @abstractmethod
+    async def verdict(self, begin: Mark) -> Verdict:
+        """Bring back what came since `begin`. Raises ExchangeError while nothing is proven."""
+
+    def _take(self, trades: Iterable[Print], begin: Mark) -> None:
+        self._recovered += self._source.take(trades, self._parts, begin)
+
+
+class NamedProof(Proof):
+    """By ids that say nothing of each other."""
+
+    def __init__(self, source: Source, parts: Parts, flow: NamedFlow) -> None:
+        super().__init__(source, parts)
+        self._flow = flow
+        self._pages = NamedPages(source.feed, source.client)
+        flow.seen.hold()
+
+    async def verdict(self, begin: Mark) -> Verdict:
+        flow, symbol = self._flow, self._parts.symbol
+        first = await self._pages.back_to(begin, symbol)
+        self._take(first.trades, begin)
+        await self._source.clock.sleep(_SECOND_LOOK_S)
+        seam = mark(first.trades[-1]) if first.trades else begin
+        second = await self._pages.back_to(seam, symbol)
+        self._take(second.trades, begin)
+        if first.reached and not second.reached:
+            raise NetworkError("more was traded between two answers than one lists")
+        self._check_fresh(first, second)
+        if not first.reached:
+            after = first.oldest(flow.last)
+            return Verdict(Closing("unrepairable", after, None, self._recovered), flow.settled)
+        gone = len(flow.unsent) + flow.unsent_beyond
+        state: GapState = "unrepairable" if gone else "repaired"
+        return Verdict(Closing(state, flow.last, gone, self._recovered), flow.settled)
+
+    def _check_fresh(self, first: Listed, second: Listed) -> None:
+        """Raises NetworkError for answers from before what the stream told since it was cut."""
+        told = self._flow.witnesses
+        witnesses, trades = {trade.id for trade in told}, (*first.trades, *second.trades)
+        if not witnesses or any(trade.id in witnesses for trade in trades):
+            return
+        since, oldest = told[0].timestamp, trades[0].timestamp if trades else None
+        if first.reached or oldest is None or since is None or oldest <= since:
+            raise NetworkError("nothing of what the stream told is listed yet")
+
+
+class NumberedProof(Proof):
+    """By numbers without holes."""
+
+    def __init__(self, source: Source, parts: Parts, flow: NumberedFlow) -> None:
+        super().__init__(source, parts)
+        self._flow = flow
+        self._pages = NumberedPages(source.feed, source.client, flow)
+        self._broken_off: Mark | None = None  # where the venue's numbers began anew
+
+    async def verdict(self, begin: Mark) -> Verdict:
+        listed = await self._listed(begin)
+        doubted = self._missing_between(listed)
+        slipped = self._passed_top(listed)
+        if doubted or slipped:
+            await self._source.clock.sleep(_SECOND_LOOK_S)
+            listed = await self._listed(begin)
+            slipped = slipped and self._passed_top(listed)
+        return self._judged(listed, begin, doubted, slipped)
+
+    async def _listed(self, begin: Mark) -> Listed:
+        listed = await self._pages.back_to(begin, self._parts.symbol)
+        newer = self._numbered_anew(listed.trades)
+        if newer:
+            self._broken_off = mark(newer[0])
+            self._flow.number_anew()
+            self._recovered += self._source.trades.refill(newer, self._parts)
+        else:
+            self._take(listed.trades, begin)
+        self._flow.jump = ""  # a gap is open already
+        return listed
+
+    def _judged(self, listed: Listed, begin: Mark, doubted: Ranges, slipped: bool) -> Verdict:
+        line, numbers = self._flow.line, listed.numbers()
+        holes, gone = line.holes.copy(), list[tuple[int, int]]()
+        unfit = absent = beyond = 0
+        if numbers and holes:
+            unfit = _moved([one for n in numbers for one in holes.remove(*n)], gone)
+            low, high = min(numbers)[0], max(numbers)[1]
+            within = [one for d in doubted.stretches for one in holes.remove(*_cut(d, low, high))]
+            absent = _moved(within, gone)
+            beyond = _moved(holes.remove(0, low - 1), gone)
+        end = holes.stretches[-1][0] - 1 if slipped and holes else None
+        if end is not None:
+            holes.remove(end, line.last or end)
+        if holes:
+            raise ExchangeError(f"{len(holes)} numbers are not listed yet")
+
+        def settle() -> None:
+            for one in gone:
+                line.give_up(*one)
+            if end is not None:
+                line.end_with(end)
+
+        unknown = self._broken_off is not None or (begin.key is None and not listed.reached)
+        missing = None if unknown else unfit + beyond
+        state: GapState = "repaired" if missing == 0 else "unrepairable"
+        first = self._flow.last
+        if beyond or unknown:
+            first = self._broken_off or listed.oldest(first)
+        return Verdict(Closing(state, first, missing, self._recovered, absent), settle)
+
+    def _missing_between(self, listed: Listed) -> Ranges:
+        """What is missing between trades that are listed."""
+        between, numbers = Ranges(), listed.numbers()
+        if numbers:
+            holes = self._flow.line.holes.copy()
+            for one in holes.remove(min(numbers)[0], max(numbers)[1]):
+                between.add(*one)
+        return between
+
+    def _passed_top(self, listed: Listed) -> bool:
+        """Whether newer trades are listed than the one with the highest number, and it is not: a
+        slip, which the next numbers do not go on from."""
+        numbers, line = listed.numbers(), self._flow.line
+        if not line.holes or not numbers or max(numbers)[1] >= (line.last or 0):
             return False
-        if begin.key is None:
-            return _reaches_time(page, begin)
-        return not begin.key.isdecimal() or low <= int(begin.key) + 1
+        return max(trade.timestamp or 0 for trade in listed.trades) > self._flow.top > 0
+
+    def _numbered_anew(self, trades: Sequence[Print]) -> list[Print]:
+        """What came since the venue began to number anew, where REST shows that it did. Raises
+        NetworkError where it is too early to tell."""
+        flow, now = self._flow, self._source.clock.now_ms()
+        time_of, contrary = self._source.trades.time_of, flow.contrary
+        told = contrary and (contrary.id, contrary.timestamp)
+        shown = any(
+            (trade.id, trade.timestamp) == told or flow.contradicts(trade, time_of(trade, now))
+            for trade in trades
+            if number_of(trade) is not None
+        )
+        newer = [t for t in trades if t.timestamp is not None and t.timestamp > flow.peak]
+        if shown and newer:
+            return newer
+        if contrary is not None:
+            newest = max((t.timestamp or 0 for t in trades), default=0)
+            if not shown and newest <= (contrary.timestamp or 0):
+                raise NetworkError(f"trade {contrary.id} came twice, and is not listed yet")
+            flow.contrary = None  # a repeat, with another time
+        return []
 
 
-def _reaches_time(page: Sequence[Print], begin: Mark) -> bool:
-    oldest, since = page[0].timestamp, begin.time
-    if oldest is not None and since is not None and oldest <= since - (begin.key is not None):
-        return True
-    return begin.key is not None and any(trade.id == begin.key for trade in page)
+def _cut(stretch: tuple[int, int], low: int, high: int) -> tuple[int, int]:
+    return max(stretch[0], low), min(stretch[1], high)
 
 
-def _lowest(page: Sequence[Print]) -> Print:
-    return min(page, key=lambda trade: number_of(trade) or 0)
-
-
-def _mark(trade: Print) -> Mark:
-    return Mark(trade.id, trade.timestamp)
-
-
-def _check_fresh(flow: Flow, page: Sequence[Print]) -> None:
-    """Raises NetworkError for an answer from before what the stream told since it was cut, as one
-    out of a cache."""
-    witnesses = {trade.id for trade in flow.witnesses}
-    if not witnesses or any(trade.id in witnesses for trade in page):
-        return
-    oldest, told = (page[0].timestamp if page else None), flow.witnesses[0].timestamp
-    if oldest is None or told is None or oldest <= told:
-        raise NetworkError("nothing of what the stream told is listed yet")
-
-
-def _may_be_listed_yet(flow: Flow, numbers: NumberLine, found: _Found) -> bool:
-    """Whether something is missing between trades that are listed, or that came."""
-    listed = found.numbers
-    if not listed:
-        return False
-    low, high = min(listed)[0], max(listed)[1]
-    between = any(low <= last and first <= high for first, last in numbers.holes.stretches)
-    return between or _passed_top(flow, found)
-
-
-def _passed_top(flow: Flow, found: _Found) -> bool:
-    """Whether newer trades are listed than the one with the highest number, and it is not: a slip,
-    which the next numbers do not go on from."""
-    highest, listed = flow.numbers.last if flow.numbers else None, found.numbers
-    if highest is None or not listed or max(listed)[1] >= highest:
-        return False
-    return max(trade.timestamp or 0 for trade in found.trades) > flow.top > 0
-
-
-def _given_up(numbers: NumberLine, listed: Sequence[tuple[int, int]]) -> tuple[int, int, int]:
-    """How many of the missing numbers are unfit to be published, though they are listed; how many
-    do not exist, since others around them are listed; and how many lie beyond what is listed."""
-    if not listed or not numbers.holes:
-        return 0, 0, 0
-    unfit = sum(numbers.give_up(*one) for one in listed)
-    low, high = min(listed)[0], max(listed)[1]
-    return unfit, numbers.give_up(low, high), numbers.give_up(0, low - 1)
-
-
-def _is_numbered_anew(flow: Flow, trades: Sequence[Print]) -> bool:
-    """Whether REST lists the trade whose number was taken. Raises NetworkError where it is too
-    early to tell."""
-    contrary = flow.contrary
-    if contrary is None:
-        return False
-    if any((t.id, t.timestamp) == (contrary.id, contrary.timestamp) for t in trades):
-        return True
-    newest = max((t.timestamp or 0 for t in trades), default=0)
-    if newest <= (contrary.timestamp or 0):
-        raise NetworkError(f"trade {contrary.id} came twice, and is not listed yet")
-    flow.contrary = None  # a repeat, with another time
-    return False
+def _moved(stretches: list[tuple[int, int]], to: list[tuple[int, int]]) -> int:
+    to += stretches
+    return sum(last - first + 1 for first, last in stretches)

@@ -48,6 +48,11 @@ class Ranges:
         stretches[start:end] = left
         return [(max(one[0], first), min(one[1], last)) for one in met]
 
+    def copy(self) -> "Ranges":
+        copy = Ranges()
+        copy.stretches = self.stretches.copy()
+        return copy
+
     def clear(self) -> None:
         self.stretches.clear()
 
@@ -71,7 +76,7 @@ class NumberLine:
         self._resting = False  # what lies between the last trade and the next one is nobody's
 
     def take(self, first: int, last: int) -> bool:
-        """Note that these came; False where they did before."""
+        """Note that these came; False where all of them did before."""
         known = self.last
         if known is None or (self._resting and first > known):
             self.first, self.last, self._resting = first, last, False
@@ -101,14 +106,11 @@ class NumberLine:
         """These came, and got no further: they are missing again."""
         self.holes.add(first, last)
 
-    def give_up(self, first: int, last: int) -> int:
-        """Look no more for what is missing between these; how many numbers that were. If one comes
-        after all, it is taken."""
-        gone = self.holes.remove(first, last)
-        for one in gone:
+    def give_up(self, first: int, last: int) -> None:
+        """Look no more for what is missing between these. If one comes after all, it is taken."""
+        for one in self.holes.remove(first, last):
             self._given_up.add(*one)
         del self._given_up.stretches[:-_GIVEN_UP_KEPT]
-        return sum(end - start + 1 for start, end in gone)
 
     def rest(self) -> None:
         """The symbol is not collected any more. What came is known, should it be repeated later;

@@ -13,8 +13,7 @@ from workers.collector.continuity.gaps import Mark
 from workers.collector.events import Print
 from workers.collector.parts import Part, Parts
 from workers.collector.publishing import Publishing
-from workers.collector.trades.flow import Flow
-from workers.collector.trades.numbers import NumberLine
+from workers.collector.trades.flow import Flow, NamedFlow, NumberedFlow
 
 _DEFAULT = "default"
 #: A venue time further ahead of ours is taken for a slip where a place in time is noted.
@@ -41,55 +40,46 @@ class Trades:
     def flow(self, symbol: str) -> Flow:
         flow = self.flows.get(symbol)
         if flow is None:
-            flow = self.flows[symbol] = Flow(NumberLine() if self._dense else None)
+            flow = self.flows[symbol] = NumberedFlow() if self._dense else NamedFlow()
         return flow
-
-    def resume(self, symbol: str, last: Mark) -> None:
-        """A run before this one ended with the trade at `last`."""
-        flow = self.flow(symbol)
-        flow.last, flow.peak, flow.top = last, last.time or 0, last.time or 0
-        if self._dense and last.key is not None and last.key.isdecimal():
-            flow.numbers = NumberLine(int(last.key))
 
     def take(self, event: Print, parts: Parts, received_at: int) -> None:
         """A trade of a frame."""
         trade = self._checked(event, parts, received_at, "stream")
         if trade is None:
             return
-        flow = self.flow(parts.symbol)
-        numbers, before = flow.numbers, flow.last
-        jumps = 0 if numbers is None else numbers.jumps
-        time, contrary = self._time(event, received_at), flow.contrary
-        if not flow.take(event, time):
+        flow, time = self.flow(parts.symbol), self.time_of(event, received_at)
+        before, is_new = flow.last, flow.take(event, time)
+        if flow.jump:
+            self.on_jump(parts.symbol, before, flow.jump)
+            flow.jump = ""
+        if not is_new:
             self._publishing.repeated(TRADES)
-            if flow.contrary is not contrary:
-                self.on_jump(parts.symbol, before, "numbered anew")
             return
         flow.heard(event, time)
-        if numbers is not None and numbers.jumps > jumps:
-            self.on_jump(parts.symbol, before, "sequence")
         parts.last = Part(trade.price, self._clock.monotonic(), "stream")
         parts.stream_last = trade.price
         self._put(trade, received_at)
 
     def refill(self, events: Iterable[Print], parts: Parts) -> int:
-        """Trades of a REST answer, oldest first: how many of them were new."""
+        """Trades of a REST answer, oldest first: how many of them were new. A jump that they show
+        is left in the flow."""
         flow, count, now = self.flow(parts.symbol), 0, self._clock.now_ms()
         events = list(events)
-        known = set() if self._dense else {e.id for e in events if e.id in flow.seen}
+        known = flow.known(events)
         for event in events:
             trade = self._checked(event, parts, now, "backfill")
-            time = self._time(event, now)
+            time = self.time_of(event, now)
             if trade is None or not (flow.take(event, time) and event.id not in known):
                 continue
-            flow.came(event.id, time)
+            flow.came(event, time)
             if flow.last.key == event.id:
                 parts.stream_last = trade.price
             self._put(trade, now)
             count += 1
         return count
 
-    def _time(self, event: Print, received_at: int) -> int | None:
+    def time_of(self, event: Print, received_at: int) -> int | None:
         """Its venue time, as far as that can be true: gaps begin where the last trade was."""
         time = event.timestamp
         if time is None or time <= received_at + _AHEAD_MS:
@@ -98,8 +88,8 @@ class Trades:
         return time if time <= latest + _AHEAD_MS else latest
 
     def _checked(self, event: Print, parts: Parts, received_at: int, source: str) -> Trade | None:
-        amount = base_units(event.size, parts.contract_size)
         try:
+            amount = base_units(event.size, parts.contract_size)
             if self._dense:
                 int(event.id)
             return Trade(
