@@ -19,7 +19,7 @@ FINAL_MS = 2000
 _FILL_SPREAD_MS = 4000
 _CHECK_AFTER_MS, _CHECK_SPREAD_MS = 4000, 10_000
 #: A series of which nothing came so long after its subscription is asked about: the length of the
-#: shortest candles, so that a market where nothing is traded costs one question.
+#: shortest candles, so that nothing is asked of a market that only paused.
 _SILENT_MS = 60_000
 #: After a correction the venue is asked once more.
 _RECHECK_MS = 15_000
