@@ -50,7 +50,7 @@ class Venue:
             raise NetworkError("away")
         known = self.happened[-self.reach :]
         if older_than is not None:
-            known = known[: next(i for i, t in enumerate(known) if t.id == older_than.id)]
+            known = known[: next((i for i, t in enumerate(known) if t.id == older_than.id), 0)]
         return known[-self.feed.limit :]
 
 
@@ -67,7 +67,11 @@ class Desk(Recording):
         self.refill.set_symbols(self.intake.parts)
         self.up = True
         self.refill.running = lambda symbol: self.up
-        self.trades.on_jump = lambda symbol, last, reason: self.gaps.open(PLACE, reason, last)
+        self.trades.on_jump = self._on_jump
+
+    def _on_jump(self, symbol: str, last: Mark, reason: str) -> None:
+        self.gaps.open(PLACE, reason, last)
+        self.refill.want(symbol)
 
     def live(self, count: int) -> None:
         for _ in range(count):

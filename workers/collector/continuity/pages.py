@@ -138,10 +138,13 @@ class NumberedPages(Pages):
 
 
 def reaches_time(page: Sequence[Print], begin: Mark) -> bool:
+    """The trade that a gap begins with is among these; or, since times are not in order to the
+    millisecond, one that is well before it."""
     oldest, since = page[0].timestamp, begin.time
-    if oldest is not None and since is not None and oldest <= since - (begin.key is not None):
+    if begin.key is not None and any(trade.id == begin.key for trade in page):
         return True
-    return begin.key is not None and any(trade.id == begin.key for trade in page)
+    slack_ms = UNSORTED_MS if begin.key is not None else 0  # else it is not about a trade
+    return oldest is not None and since is not None and oldest <= since - slack_ms
 
 
 def mark(trade: Print) -> Mark:
