@@ -78,6 +78,20 @@ def test_a_snapshot_behind_what_the_stream_has_said_is_none(venue: str) -> None:
 
 
 @pytest.mark.parametrize("venue", BY_REST)
+def test_a_number_that_no_snapshot_ever_reaches_was_a_slip(venue: str) -> None:
+    """One corrupt number, dated ahead, keeps no book away for long."""
+    sync = BookSync(CATALOGUE[venue].book)
+    sync.take(_update(10**15, 80_000_000))
+    for number in range(8):
+        sync.await_snapshot()
+        with pytest.raises(BookDesyncError):
+            sync.begin(_snapshot(120 + number))
+    sync.await_snapshot()
+    sync.begin(_snapshot(130))
+    assert sync.live
+
+
+@pytest.mark.parametrize("venue", BY_REST)
 def test_a_broken_book_takes_no_snapshot_from_before_it_broke(venue: str) -> None:
     sync = _begun(venue, 100)
     sync.take(_update(102, 1200))

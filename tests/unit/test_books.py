@@ -96,7 +96,7 @@ def _play(venue: str, seed: int, steps: int = 60) -> None:
     for number in range(steps):
         reader.answer()
         for moment in wire.step():
-            fault = _fault(wire, number)
+            fault = _fault(wire, number, is_due=number >= 30 and not fired)
             fired += bool(fault)
             before, last = reader.broken, moment
             for seen in _mangled(moment, fault, held):
@@ -109,8 +109,9 @@ def _play(venue: str, seed: int, steps: int = 60) -> None:
     reader.check(last.bids, last.asks)
 
 
-def _fault(wire: BookWire, number: int) -> str:
-    return wire.random.choice(FAULTS) if number < 40 and wire.random.random() < 0.2 else ""
+def _fault(wire: BookWire, number: int, *, is_due: bool) -> str:
+    chosen = is_due or wire.random.random() < 0.2
+    return wire.random.choice(FAULTS) if chosen and number < 40 else ""
 
 
 def _mangled(moment: Moment, fault: str, held: list[Moment]) -> list[Moment]:
@@ -147,6 +148,24 @@ async def test_the_update_after_a_lost_one_ends_the_book(venue: str) -> None:
     (after,) = wire.step()
     with pytest.raises(BookDesyncError):
         reader.sync.take(after.update)
+    assert not reader.sync.live
+
+
+@pytest.mark.parametrize("venue", ["bitget", "okx"])
+async def test_an_update_whose_checksum_is_not_the_books_ends_it(venue: str) -> None:
+    """Whatever was lost or wrong before, and however well its number follows."""
+    feed = CATALOGUE[venue].book
+    wire = BookWire(venue, 4, feed.depth)
+    reader = Reader(wire, feed)
+    while not reader.sync.live:
+        for moment in wire.step():
+            reader.take(moment)
+    (moment,) = wire.step()
+    assert moment.update.checksum is not None
+    price, size = moment.bids[0]
+    reader.sync.book.bids.apply([[str(price), str(2 * size)]])  # as after a loss
+    with pytest.raises(BookDesyncError, match="checksum"):
+        reader.sync.take(moment.update._replace(bids=[], asks=[]))
     assert not reader.sync.live
 
 

@@ -53,6 +53,26 @@ async def test_a_frame_that_is_dated_ahead_closes_nothing_and_is_counted(
     assert world.ledger[CANDLE.label].invalid == world.quarantine.total == 3
 
 
+@pytest.mark.parametrize("odd", [4, 5])
+async def test_a_venue_whose_clock_was_set_ahead_is_believed_soon(world: World, odd: int) -> None:
+    """Before its REST says so: all of its frames agree."""
+    says(world, 0.0)
+    for number in range(odd):
+        world.frame(1, 11 + number, timestamp=start(1) + number)
+    await world.until(0.5)
+    assert world.quarantine.total == 4
+    assert len(world.opened()) == odd - 4
+
+
+async def test_one_stream_that_is_dated_ahead_among_others_is_never_believed(world: World) -> None:
+    says(world, 0.0)
+    for number in range(12):
+        world.frame(1, 11, timestamp=start(1) + number)
+        if number % 4 == 3:
+            world.frame(0, 11, timestamp=world.clock.now_ms())
+    assert world.quarantine.total == 12
+
+
 async def test_by_a_lead_that_is_believed_rest_is_not_asked_before_the_end(world: World) -> None:
     world.frame(0, 11, timestamp=world.clock.now_ms() + LEAD_MS)
     world.has(0, 11)

@@ -40,7 +40,7 @@ class _Kept:
 
     parts: Parts
     sync: BookSync
-    backoff: Backoff = field(default_factory=lambda: Backoff(0.1, 60.0))
+    backoff: Backoff = field(default_factory=lambda: Backoff(0.1, 30.0))
     broken_at: float = float("-inf")
     broken: bool = False  # told, and not right again yet
     cut: bool = False  # its stream ended, and no other has begun

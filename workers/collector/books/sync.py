@@ -7,6 +7,9 @@ from workers.collector.events import BookUpdate
 
 #: Updates kept while a snapshot is on its way: at ten a second, a minute and more.
 _BUFFERED = 1000
+#: A number that so many snapshots do not reach was a slip: with the pauses between them, a cache
+#: of ten seconds and more has ended.
+_BEHIND_MOST = 8
 #: How far the time of a REST snapshot may be behind that of its last update: it is another clock's,
 #: and ccxt 4.5.90 cuts gate's to whole seconds.
 _SNAPSHOT_BEHIND_MS = 2000
@@ -29,6 +32,7 @@ class BookSync:
         self._buffer: list[BookUpdate] | None = None
         self._heard: int | None = None  # the newest of the stream up to when the book ended
         self._heard_at: int | None = None  # its time
+        self._behind = 0  # snapshots in a row that were behind it
 
     def take(self, update: BookUpdate) -> bool:
         """Whether the update changed the book; late and repeated ones do not.
@@ -64,8 +68,12 @@ class BookSync:
         for update in (snapshot, *kept):
             self.take(update)
         if self._heard is not None and (self._last is None or self._last < self._heard):
-            self.live = False
-            raise BookDesyncError(f"snapshot {snapshot.last} is behind {self._heard}")
+            heard, self.live = self._heard, False
+            self._behind += 1
+            if self._behind >= _BEHIND_MOST:
+                self._heard, self._behind = None, 0
+            raise BookDesyncError(f"snapshot {snapshot.last} is behind {heard}")
+        self._behind = 0
 
     def end(self) -> None:
         """Not right any more, for a reason that is not in the updates."""

@@ -8,6 +8,8 @@ from workers.collector.stamps import check_start
 #: A frame dated so far ahead of both our clock and what the venue's REST says is refused. It is
 #: what REST is given after the end of a candle: what a frame moves closes none early.
 LEAD_MS = 2000
+#: So many of these in a row, and none between them that is not, are no slip: the clock was set.
+_AGREEING = 5
 _DAY_MS = 86_400_000  # no clock is a day ahead, and no candle is longer
 
 
@@ -19,6 +21,7 @@ class VenueTime:
         self.offset_ms: Callable[[], float | None] = lambda: None
         self._clock = clock
         self._ahead_ms: int | None = None  # by the newest frame
+        self._odd: list[int] = []  # how far the last frames were ahead, where that was too far
 
     def now_ms(self) -> int:
         offset, ahead = self.offset_ms(), self._ahead_ms
@@ -35,6 +38,8 @@ class VenueTime:
         if not received_at - _DAY_MS <= start <= said <= received_at + LEAD_MS:
             check_start(start, timestamp, received_at)
             self._check_ahead(max(start, said), received_at)
+        elif self._odd:
+            self._odd.clear()
         if timestamp is not None:
             self._ahead_ms = timestamp - received_at
 
@@ -47,9 +52,15 @@ class VenueTime:
         return end - -(-beyond // span_ms) * span_ms
 
     def _check_ahead(self, said: int, received_at: int) -> None:
-        beyond = said - received_at - self._lead_ms()
-        if beyond > 0:
-            raise ValueError(f"a candle's frame of {beyond + LEAD_MS} ms ahead")
+        ahead = said - received_at
+        if ahead <= self._lead_ms():
+            return
+        if self._odd and abs(ahead - self._odd[0]) > LEAD_MS:
+            self._odd.clear()
+        self._odd.append(ahead)
+        if len(self._odd) < _AGREEING:
+            raise ValueError(f"a candle's frame of {ahead} ms ahead")
+        del self._odd[_AGREEING:]
 
     def _lead_ms(self) -> int:
         """From our clock. Either clock may be the one that is right."""
