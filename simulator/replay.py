@@ -26,6 +26,8 @@ SETTLE_MAX_S = 120.0
 PAUSE_MAX_S = 60.0
 """When nothing at all happens for longer, nobody was recording: that time is left out."""
 CLOSE_GRACE_S = 0.5
+AHEAD_S = 0.1
+"""Updates that an answer's book is older than come before the answer, as they did."""
 
 
 class Replay:
@@ -185,6 +187,7 @@ class Replay:
             self._books_asked.add(market)
             self._note_asked()
             await self.delivery.snapshot(market, body.asked_s if body else 0.0)
+            await asyncio.sleep(AHEAD_S)
         if body is None:
             body = self._constant(path)
         status, venue = body.status, self._recorded.venue

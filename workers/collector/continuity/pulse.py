@@ -3,8 +3,9 @@
 from statistics import median
 
 _KEPT = 16
-#: A venue's clock that goes back further than this was set; less is an event out of order.
-SET_BACK_MS = 10_000
+#: A venue's clock that goes back further than this was set; less is an event out of order, or a
+#: clock that has caught up again before the watchdog minds (after 4 s).
+SET_BACK_MS = 3_000
 
 
 class Pulse:
