@@ -1,5 +1,6 @@
 """The coordinator's own heartbeat, and its eye on whether anyone leads."""
 
+import asyncio
 import logging
 
 from coordinator.identity import Identity
@@ -12,6 +13,7 @@ from shared.errors import BrokerError
 from shared.service import every
 from shared.status import HEARTBEAT_S, MAX_HEARTBEAT_BYTES, Heartbeat, State
 from shared.topology import heartbeat_key
+from shared.vitals import Vitals
 
 log = logging.getLogger("main")
 
@@ -39,9 +41,12 @@ class Pulse:
         self._watch = watch
         self._clock = clock
         self._led_at = clock.monotonic()
+        self._vitals = Vitals(clock)
 
     async def run(self) -> None:
-        await every(HEARTBEAT_S, self._beat, self._clock)
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(self._vitals.run())
+            tasks.create_task(every(HEARTBEAT_S, self._beat, self._clock))
 
     async def _beat(self) -> None:
         if not self._outlet.connected:
@@ -89,5 +94,6 @@ class Pulse:
                 "malformed_records": self._log.malformed,
                 "malformed_status": self._watch.malformed,
                 "remembered_commands": len(registry.applied),
+                "process": self._vitals.read().as_dict(),
             },
         )
