@@ -45,7 +45,8 @@ def crossed(topic: "Topic", frame: Frame, ticks: int) -> tuple[Frame, str] | Non
     bids, asks = found
     price = topic.market.book.best_ask + ticks
     level = _level_like((bids or asks)[0], topic.market, price)
-    bids.insert(0, level)
+    others = [one for one in bids if _price(one) != _price(level)]  # one of them may take it back
+    bids[:] = [level, *others]
     return rewritten(topic, frame, message), topic.market.price_text(price)
 
 
@@ -65,6 +66,10 @@ def _level_like(level: Any, market: "Market", price: int) -> Any:
     texts = isinstance(level[0], str)
     at = market.price_text(price) if texts else market.price(price)
     return [at, _size_like(level[1], market), *level[2:]]
+
+
+def _price(level: Any) -> float:
+    return float(level["p"] if isinstance(level, dict) else level[0])
 
 
 def _size_like(size: object, market: "Market") -> object:

@@ -1,13 +1,17 @@
 """Faults inside the simulator: what does not need a wire."""
 
+from types import SimpleNamespace
+from typing import Any
+
 import orjson
 import pytest
 
 from simulator.clock import SKEW_MS
 from simulator.faults.catalogue import FAULTS
 from simulator.faults.fault import Refused
+from simulator.faults.message import crossed
 from simulator.faults.order import SwapDeltas
-from simulator.frame import BINARY, payload, wire
+from simulator.frame import BINARY, Frame, payload, wire
 from simulator.happening import Rates
 from simulator.truth import Truth
 from simulator.universe import instrument, instruments
@@ -132,3 +136,17 @@ def test_start_and_end_are_in_the_truth() -> None:
         ("fault", "start", "binance-1"),
         ("fault", "end", "binance-1"),
     ]
+
+
+def test_a_bid_that_crosses_is_not_taken_back_by_the_change_that_brings_it() -> None:
+    """The venue may end the level at that very price in the same message."""
+    market = opened().markets[0]
+    price = market.price_text(market.book.best_ask + 10)
+    message = {"b": [[price, "0"], [market.price_text(5), "1"]], "a": []}
+    topic: Any = SimpleNamespace(market=market, encode=lambda one: wire(orjson.dumps(one)))
+    frame = Frame(wire(orjson.dumps(message)), '"channel":"","symbol":"","ids":{}}')
+    found = crossed(topic, frame, 10)
+    assert found is not None
+    bids = orjson.loads(payload(found[0].wire))["b"]
+    assert [level[0] for level in bids] == [price, market.price_text(5)]
+    assert float(bids[0][1]) > 0
