@@ -9,7 +9,6 @@ from typing import Any
 import pytest
 
 from shared.errors import BookDesyncError, NetworkError
-from shared.tasks import ended
 from tests.books import VENUES, BookWire
 from tests.fakes import FakeClock
 from tests.recording import BTC, Recording
@@ -380,19 +379,15 @@ async def test_a_symbol_that_is_removed_while_its_snapshot_is_fetched_is_let_go(
             raise NetworkError("away")
         return _snapshot(5)
 
-    async def afford_snapshot() -> None: ...
-
     recording, told = Recording(), list[Any]()
-    client = SimpleNamespace(fetch_book=fetch_book, afford_snapshot=afford_snapshot)
+    client = SimpleNamespace(fetch_book=fetch_book)
     keeper = _keeper(recording, CATALOGUE["binance"].book, client)
     keeper.on_broken = lambda *facts: told.append(facts)
     keeper.on_live = lambda *facts: told.append(facts)
-    keeper.subscribed(BTC)
-    running = asyncio.create_task(keeper.run())
+    fetching = asyncio.create_task(keeper._fetch(keeper._kept[BTC]))
     await asked.wait()
     keeper.set_symbols([])
     may_answer.set()
-    await asyncio.sleep(0.01)
+    await fetching
     assert told == []
     assert recording.parts.book is None
-    await ended(running)
