@@ -291,6 +291,21 @@ async def test_a_look_that_finds_more_than_a_page_loses_nothing(station: Station
     assert station.gaps()[-1]["last_key"] == last.key
 
 
+@pytest.mark.parametrize(("since_s", "alarms"), [(0.5, 0), (3.0, 1)])
+async def test_trades_that_a_look_finds_tell_of_silence_unless_they_are_on_their_way(
+    station: Station, since_s: float, alarms: int
+) -> None:
+    station.up()
+    station.live(3)
+    station.clock.elapsed_s += 10
+    print_ = station.venue.trade()
+    station.venue.happened[-1] = print_._replace(timestamp=station.clock.now_ms())
+    station.clock.elapsed_s += since_s
+    station.continuity.watchdog.look(station.intake.parts.values())
+    await station.continuity._look_for_trades(BTC)
+    assert station.continuity.watchdog.alarms == alarms
+
+
 async def test_a_dense_look_that_leaves_a_hole_opens_a_gap(tmp_path: Path) -> None:
     station = Station(tmp_path, dense=True)
     station.up()

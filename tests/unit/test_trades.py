@@ -106,7 +106,8 @@ def test_a_missing_number_is_told_at_once_and_taken_when_it_comes(
     recording.intake.on_events([trade("7"), trade("8", timestamp=6), trade("11", timestamp=9)], 7)
     assert told == [(BTC, ("8", 6), "sequence")]
     assert holes(dense) == [(9, 10)]
-    assert dense.refill([trade("9"), trade("8"), trade("10"), trade("11")], recording.parts) == 2
+    page = [trade("9"), trade("8"), trade("10"), trade("11")]
+    assert len(dense.refill(page, recording.parts)) == 2
     assert holes(dense) == []
     assert ids(recording) == ["7", "8", "11", "9", "10"]
     assert [b["source"] for b in recording.bodies()] == ["stream"] * 3 + ["backfill"] * 2
@@ -117,7 +118,7 @@ def test_fills_of_one_order_cover_all_their_numbers(recording: Recording, dense:
     recording.intake.on_events([trade("5"), trade("9", fills=4), trade("12", fills=2)], 7)
     assert holes(dense) == [(10, 10)]
     found = [trade(str(number)) for number in range(5, 13)]
-    assert dense.refill(found, recording.parts) == 1
+    assert len(dense.refill(found, recording.parts)) == 1
     assert ids(recording) == ["5", "9", "12", "10"]
 
 

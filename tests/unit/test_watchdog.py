@@ -162,14 +162,20 @@ def test_many_at_once_are_a_connection_and_one_line() -> None:
     assert not kennel.did("resubscribe")
 
 
+def test_trades_are_asked_for_soon_where_the_price_is_the_same_by_chance() -> None:
+    kennel = Kennel()
+    kennel.pass_s(10, *WATCHED)
+    kennel.pass_s(5.5, StreamKind.QUOTE, StreamKind.BOOK)
+    assert kennel.did("look") == [BTC]
+
+
 def test_trades_that_only_rest_has_are_an_alarm_unless_they_are_new() -> None:
     kennel = Kennel()
     kennel.beat(*WATCHED)
     kennel.dog.look(kennel.all)
-    kennel.dog.found_trades(BTC, 3, oldest_age_s=0.2)
-    kennel.dog.found_trades(BTC, 0, oldest_age_s=60)
+    kennel.dog.found_trades(BTC, oldest_age_s=0.2)
     assert kennel.dog.alarms == 0
-    kennel.dog.found_trades(BTC, 3, oldest_age_s=6)
+    kennel.dog.found_trades(BTC, oldest_age_s=6)
     assert kennel.did("silent") == [TRADES]
 
 

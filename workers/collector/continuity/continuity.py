@@ -284,14 +284,14 @@ class Continuity:
         task.add_done_callback(self._asking.discard)
 
     async def _look_for_trades(self, symbol: str) -> None:
-        before = self._feeds.trades.flow(symbol).last
         try:
-            count = await self.refill.look(symbol)
+            new = await self.refill.look(symbol)
         except ExchangeError as error:
             self._log.debug("No look at the trades of %s: %s", symbol, error)
             return
-        age_s = (self._clock.now_ms() - (before.time or 0)) / 1000
-        self.watchdog.found_trades(symbol, count, age_s)
+        if new and new[0].timestamp is not None:
+            venue_ms = self._clock.now_ms() + (self._feeds.trades.venue_ahead() or 0)
+            self.watchdog.found_trades(symbol, (venue_ms - new[0].timestamp) / 1000)
 
     async def _bridge(self, stream: Subscription) -> None:
         """REST in place of a stream that says nothing."""

@@ -40,12 +40,12 @@ class Source:
     clock: Clock
     recovered: int = 0  # in all
 
-    def take(self, trades: Iterable[Print], parts: Parts, begin: Mark) -> int:
-        """Publish those that may be missing since `begin` and did not come; how many."""
+    def take(self, trades: Iterable[Print], parts: Parts, begin: Mark) -> list[Print]:
+        """Publish those that may be missing since `begin` and did not come."""
         flow = self.trades.flow(parts.symbol)
-        count = self.trades.refill([t for t in trades if flow.may_lack(t, begin)], parts)
-        self.recovered += count
-        return count
+        new = self.trades.refill([t for t in trades if flow.may_lack(t, begin)], parts)
+        self.recovered += len(new)
+        return new
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +69,7 @@ class Proof(ABC):
         """Bring back what came since `begin`. Raises ExchangeError while nothing is proven."""
 
     def _take(self, trades: Iterable[Print], begin: Mark) -> None:
-        self._recovered += self._source.take(trades, self._parts, begin)
+        self._recovered += len(self._source.take(trades, self._parts, begin))
 
 
 class NamedProof(Proof):
@@ -135,7 +135,7 @@ class NumberedProof(Proof):
         if newer:
             self._broken_off = mark(newer[0])
             self._flow.number_anew()
-            self._recovered += self._source.trades.refill(newer, self._parts)
+            self._recovered += len(self._source.trades.refill(newer, self._parts))
         else:
             self._take(listed.trades, begin)
         self._flow.jump = ""  # a gap is open already

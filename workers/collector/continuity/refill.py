@@ -12,6 +12,7 @@ from workers.collector.catalogue.row import TradeFeed
 from workers.collector.continuity.gaps import NOWHERE, Gaps, Place
 from workers.collector.continuity.pages import NamedPages, NumberedPages, Pages, TradeClient
 from workers.collector.continuity.proof import NamedProof, NumberedProof, Proof, Source
+from workers.collector.events import Print
 from workers.collector.parts import Parts
 from workers.collector.trades.flow import Flow, NamedFlow, NumberedFlow
 from workers.collector.trades.trades import Trades
@@ -64,23 +65,23 @@ class Refill:
             for _ in range(_AT_ONCE):
                 tasks.create_task(self._work())
 
-    async def look(self, symbol: str) -> int:
-        """Ask for the newest trades and publish those that the stream did not bring; how many.
+    async def look(self, symbol: str) -> list[Print]:
+        """Ask for the newest trades and publish those that the stream did not bring, oldest first.
 
         Raises ExchangeError.
         """
         parts = self._parts.get(symbol)
         if parts is None:
-            return 0
+            return []
         flow = self._trades.flow(symbol)
         begin, pages = flow.last, self._pages(flow)
         page = await pages.newest(symbol)
         more_than_a_page = begin != NOWHERE and not pages.reaches(page, begin)
-        count = self._source.take(page, parts, begin)
+        new = self._source.take(page, parts, begin)
         if flow.jump or more_than_a_page:
             self._trades.on_jump(symbol, begin, flow.jump or "sequence")
             flow.jump = ""
-        return count
+        return new
 
     def _pages(self, flow: Flow) -> Pages:
         feed, client = self._source.feed, self._source.client

@@ -28,8 +28,9 @@ _UNSENT_S = 120.0
 _AGAIN_S = 5.0
 _AGAIN_CAP_S = 300.0
 _BRIDGE_S = 5.0
-#: On a quiet market the newest trades are asked for now and then, ever more rarely.
-_FIRST_LOOK_S, _LOOK_CAP_S = 6.0, 600.0
+#: Where the price says nothing, which can be the same again by chance, the newest trades are asked
+#: for: soon after the silence is noticed, then ever more rarely.
+_FIRST_LOOK_S, _SECOND_LOOK_S, _LOOK_CAP_S = 1.0, 12.0, 600.0
 #: Of all symbols together, so that a thousand quiet ones do not eat the budget.
 _LOOKS_EVERY_S = 2.0
 
@@ -54,7 +55,7 @@ class _Watch:
     bridge_at: float = 0.0
     hurried: bool = False  # REST was asked for in this silence
     look_at: float = 0.0
-    look_pause_s: float = _FIRST_LOOK_S
+    look_pause_s: float = _SECOND_LOOK_S
 
 
 class Watchdog:
@@ -92,11 +93,11 @@ class Watchdog:
         kept = set(symbols)
         self._watches = {s: watch for s, watch in self._watches.items() if s.symbol in kept}
 
-    def found_trades(self, symbol: str, count: int, oldest_age_s: float) -> None:
+    def found_trades(self, symbol: str, oldest_age_s: float) -> None:
         """REST had trades that the stream did not bring, the oldest so long ago."""
         stream = Subscription(StreamKind.TRADES, symbol)
         watch = self._watches.get(stream)
-        if watch is not None and count and oldest_age_s > _MARGIN_S and watch.alarmed_at is None:
+        if watch is not None and oldest_age_s > _MARGIN_S and watch.alarmed_at is None:
             self._alarm(stream, "silent")
 
     def _check(self, stream: Subscription, parts: Parts, pulse: Pulse, now: float) -> str | None:
@@ -134,8 +135,8 @@ class Watchdog:
             return
         if now >= max(watch.look_at, self._next_look):
             self._next_look = now + _LOOKS_EVERY_S
-            watch.look_pause_s = min(_LOOK_CAP_S, 2 * watch.look_pause_s)
             watch.look_at = now + watch.look_pause_s
+            watch.look_pause_s = min(_LOOK_CAP_S, 2 * watch.look_pause_s)
             self.look_for_trades(stream.symbol)
 
     def _alarm_all(self, found: dict[Subscription, str], of_all: int) -> None:

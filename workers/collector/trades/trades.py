@@ -61,11 +61,11 @@ class Trades:
         parts.stream_last = trade.price
         self._put(trade, received_at)
 
-    def refill(self, events: Iterable[Print], parts: Parts) -> int:
-        """Trades of a REST answer, oldest first: how many of them were new. A jump that they show
-        is left in the flow."""
-        flow, count, now = self.flow(parts.symbol), 0, self._clock.now_ms()
-        events = list(events)
+    def refill(self, events: Iterable[Print], parts: Parts) -> list[Print]:
+        """Trades of a REST answer, oldest first: those of them that were new. A jump that they
+        show is left in the flow."""
+        flow, now = self.flow(parts.symbol), self._clock.now_ms()
+        events, new = list(events), []
         known = flow.known(events)
         for event in events:
             trade = self._checked(event, parts, now, "backfill")
@@ -76,8 +76,8 @@ class Trades:
             if flow.last.key == event.id:
                 parts.stream_last = trade.price
             self._put(trade, now)
-            count += 1
-        return count
+            new.append(event)
+        return new
 
     def time_of(self, event: Print, received_at: int) -> int | None:
         """Its venue time, as far as that can be true: gaps begin where the last trade was."""
