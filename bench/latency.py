@@ -15,8 +15,10 @@ from bench.report import Bar, Figure, Row
 from bench.waiting import until
 
 RATE = 2_000
-#: Per symbol and second; with FuturesData each five seconds they make up RATE over 49 markets.
-_TICKERS, _BOOKS, _TRADES = 20, 10, 11
+#: Per symbol and second, each once in a whole number of milliseconds: then the venue's time of a
+#: message is exactly when it was due. With the five tickers that come of moving books, and
+#: FuturesData each five seconds, they make up RATE over 49 markets.
+_TICKERS, _BOOKS, _TRADES = 1000 / 66, 1000 / 100, 1000 / 90
 _QUANTILES = (0.5, 0.9, 0.99, 0.999, 1.0)
 _FLOWING_S = 90.0
 #: Polled by REST, or sent once a second whatever the venue does: how old they are is that pace.
@@ -25,9 +27,8 @@ _PACED = ("ohlcv", "funding", "open_interest", "liquidation")
 
 @dataclass(slots=True)
 class Delays:
-    """Milliseconds by kind. The venue's time of a message is when it was due, cut to whole
-    milliseconds: what stands here is up to one too long. FuturesData has the time of its assembly.
-    """
+    """Milliseconds by kind, since the venue's time of a message: when it was due. FuturesData has
+    the time of its assembly."""
 
     on: bool = False
     by_kind: dict[str, list[float]] = field(default_factory=dict)

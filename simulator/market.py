@@ -97,10 +97,12 @@ class Market:
         self.due_ms = self._next_due()
 
     def _timer(self, rate: float) -> tuple[float, float]:
+        """Period and first event, which is at a whole millisecond: with a period of such, messages
+        name the moment at which they were due exactly."""
         if rate <= 0:
             return NEVER, NEVER
-        every = 1000.0 / rate
-        return every, self.now_ms + every * self.rng.random()
+        every = round(1000.0 / rate, 6)  # 66, not 65.99999999999999
+        return every, float(self.now_ms + int(every * self.rng.random()))
 
     def _until_liquidation(self) -> float:
         """Milliseconds; they come at any time, unlike the rest."""
