@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 
 from shared.kinds import CANDLE
+from tests.candles import MINUTE, World, start
 from tests.recording import BTC, Recording
-from tests.unit.test_candles import MINUTE, World, start
-from tests.unit.test_continuity import Station
+from tests.station import Station
 from workers.collector.candles.candles import Candles
 from workers.collector.candles.venue_time import LEAD_MS
 from workers.collector.catalogue.row import CandleFeed, StreamKind

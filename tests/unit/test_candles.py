@@ -1,108 +1,18 @@
 """Candles: when they are closed, their order, corrections, what is fetched and what is missing."""
 
 import asyncio
-import logging
-from collections import defaultdict
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from shared.config import Collection
-from shared.errors import NetworkError
 from shared.kinds import CANDLE, OPEN_CANDLE
 from shared.messages import Ohlcv
-from tests.recording import BTC, Recording
-from workers.collector.candles.candles import Candles
+from tests.candles import MINUTE, T0, World, start
+from tests.recording import BTC
 from workers.collector.candles.questions import MOST_CHECKS, CandleQuestions
 from workers.collector.candles.series import CandleSeries
-from workers.collector.catalogue.row import CandleFeed
-from workers.collector.events import Candle
-
-MINUTE = 60_000
-T0 = 1_800_000_000_000  # where the fake clock starts: a whole minute
-
-
-def start(minute: int) -> int:
-    return T0 + minute * MINUTE
-
-
-class World(Recording):
-    """One symbol's candles of one minute, a venue whose REST has `rows`, and time to move."""
-
-    def __init__(self, *, contracts: bool = False) -> None:
-        super().__init__()
-        self.rows: dict[int, Candle] = {}  # by minute
-        self.asked: list[tuple[int, int]] = []
-        self.away = False
-        self.missing: list[tuple[int, int]] = []
-        feed = CandleFeed(page=50, contracts=contracts)
-        log = logging.getLogger("test")
-        self.candles = Candles(feed, self.publishing, self, log)
-        self.candles.on_missing(self._missing)
-        self.candles.set_symbols([self.parts])
-        self.intake.route(Candle, self.candles.take)
-
-    def _missing(self, symbol: str, timeframe: str, first: int, last: int) -> None:
-        assert (symbol, timeframe) == (BTC, "1m")
-        self.missing.append(((first - T0) // MINUTE, (last - T0) // MINUTE))
-
-    async def fetch_candles(
-        self, symbol: str, timeframe: str, since: int, limit: int
-    ) -> tuple[float, list[Candle]]:
-        self.asked.append(((since - T0) // MINUTE, limit))
-        if self.away:
-            raise NetworkError("away")
-        rows = [row for _, row in sorted(self.rows.items()) if row.start >= since]
-        return self.clock.monotonic(), rows[:limit]
-
-    def frame(self, minute: int, close: float = 10.0, **changes: Any) -> None:
-        """A frame as the stream brings it, now."""
-        self.intake.on_events([self.candle(minute, close, **changes)], self.clock.now_ms())
-
-    def candle(self, minute: int, close: float = 10.0, **changes: Any) -> Candle:
-        high, low = max(10.0, close), min(10.0, close)
-        made = Candle("BTC", "1m", start(minute), 10.0, high, low, close, 2.0, None, None, 20.0)
-        return made._replace(timestamp=self.clock.now_ms())._replace(**changes)
-
-    def has(self, minute: int, close: float = 10.0, **changes: Any) -> None:
-        """What REST says of a minute from now on."""
-        self.rows[minute] = self.candle(minute, close, timestamp=None, **changes)
-
-    async def until(self, minute: float, step_s: float = 1.0) -> None:
-        """Move the clock, looking each `step_s`; questions are asked meanwhile."""
-        async with asking(self.candles):
-            while self.clock.now_ms() < start(0) + minute * MINUTE:
-                self.clock.elapsed_s += step_s
-                await self.candles.tick()
-                for _ in range(8):
-                    await asyncio.sleep(0)
-
-    def closed(self) -> list[tuple[int, int, float]]:
-        """Minute, revision and close of what was published as closed, in order."""
-        return [
-            ((body["start"] - T0) // MINUTE, body["rev"], body["close"])
-            for body in self.bodies()
-            if body["closed"]
-        ]
-
-    def opened(self) -> list[float]:
-        return [body["close"] for body in self.bodies() if not body["closed"]]
-
-
-@asynccontextmanager
-async def asking(candles: Candles) -> AsyncIterator[None]:
-    task = asyncio.create_task(candles._filler.questions.run())
-    try:
-        yield
-    finally:
-        assert not task.done(), "the workers ended"
-        task.cancel()
-        await asyncio.wait([task])
 
 
 @pytest.fixture
@@ -423,115 +333,3 @@ def test_who_asks_when_is_spread(world: World) -> None:
     assert min(checks) >= 4
     assert max(checks) < 15
     assert len(checks) >= 9
-
-
-ACTIONS = st.lists(
-    st.sampled_from(
-        ["open", "open", "close", "next", "next", "skip", "repeat", "late", "invalid"]
-        + ["correct", "look", "away", "back", "cut", "none"]
-    ),
-    max_size=40,
-)
-
-
-class Play:
-    """A market that goes on, whose frames get lost, come twice or late, and whose candles change
-    after their close; `world` hears of it what it hears."""
-
-    def __init__(self, world: World, flagged: bool) -> None:
-        self.world = world
-        self.minute = 0
-        self.price = 10.0
-        self.none: set[int] = set()
-        self._flagged = flagged
-
-    async def act(self, action: str) -> None:
-        acts: dict[str, Callable[[], None]] = {
-            "open": self._open,
-            "close": self._close,
-            "next": self.next,
-            "skip": lambda: self.next(3),
-            "repeat": self._repeat,
-            "late": lambda: self._say(self.minute - 2, self.price, False),
-            "invalid": lambda: self.world.frame(self.minute, closed=self._flagged, low=99.0),
-            "correct": self._correct,
-            "away": lambda: setattr(self.world, "away", True),
-            "back": lambda: setattr(self.world, "away", False),
-            "cut": lambda: self.world.candles.lost(BTC, "1m"),
-            "none": lambda: self.none.add(self.minute),
-        }
-        if action == "look":
-            await self.world.until(self.world.clock.elapsed_s / 60 + 0.2, step_s=3)
-            self.next(0)
-        else:
-            acts[action]()
-
-    def _say(self, minute: int, close: float, closed: bool) -> None:
-        self.world.frame(minute, close, closed=closed if self._flagged else None)
-
-    def _open(self) -> None:
-        self.price += 1
-        self._say(self.minute, self.price, False)
-
-    def _close(self) -> None:
-        """The last frame of the minute, a moment after its end, of what the venue has as well."""
-        if self.minute not in self.none:
-            self._ended()
-            self._say(self.minute, self.price, True)
-
-    def _ended(self) -> None:
-        self.world.clock.elapsed_s = max(self.world.clock.elapsed_s, 60.0 * (self.minute + 1))
-        if self.minute not in self.none:
-            self.world.has(self.minute, self.price)
-
-    def next(self, minutes: int = 1) -> None:
-        """On to a later minute; or to the one that it is by now."""
-        now = int(self.world.clock.elapsed_s // 60)
-        for _ in range(max(minutes, now - self.minute)):
-            self._ended()
-            self.minute += 1
-        if minutes == 1 and self.minute not in self.none:
-            self._say(self.minute, self.price, False)
-
-    def _repeat(self) -> None:
-        before = self.minute - 1
-        if before in self.world.rows:
-            self._say(before, self.world.rows[before].close, True)
-
-    def _correct(self) -> None:
-        before = self.minute - 1
-        if before in self.world.rows:
-            self.world.has(before, self.world.rows[before].close + 0.5)
-
-
-@given(actions=ACTIONS, flagged=st.booleans())
-@settings(max_examples=300, deadline=None)
-def test_any_interleaving_publishes_each_candle_once_a_revision_and_in_order(
-    actions: list[str], flagged: bool
-) -> None:
-    async def play() -> World:
-        world = World()
-        market = Play(world, flagged)
-        for action in actions:
-            await market.act(action)
-        world.away = False
-        market.next()
-        await world.until(market.minute + 6, step_s=3)
-        return world
-
-    world = asyncio.run(play())
-    revisions: dict[int, list[int]] = defaultdict(list)
-    for minute, rev, _ in world.closed():
-        revisions[minute].append(rev)
-    assert all(revs == list(range(len(revs))) for revs in revisions.values())
-    first = [minute for minute, rev, _ in world.closed() if rev == 0]
-    assert first == sorted(first)
-    for body in world.bodies():
-        Ohlcv.model_validate(body)
-    assert len({fact.key for fact in world.facts if fact.key}) == len(world.closed())
-    told = {minute for a, b in world.missing for minute in range(a, b + 1)}
-    if first:
-        due = set(range(first[0], first[-1] + 1))
-        assert due <= set(first) | told
-        assert not set(first) & told
-        assert first[-1] >= max(world.rows, default=first[-1])

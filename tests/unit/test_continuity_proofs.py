@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from shared.kinds import TRADES
 from tests.recording import BTC
-from tests.unit.test_refill import PLACE, Desk, Venue, ids, repairing
+from tests.refilling import PLACE, Desk, Venue, ids, repairing
 from tests.waiting import eventually
 from workers.collector.continuity.gaps import Closing, Mark
 from workers.collector.events import Print

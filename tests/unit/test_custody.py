@@ -15,7 +15,7 @@ from shared.spool import Spool
 from shared.spool_file import SpoolFile
 from shared.tasks import ended
 from tests.fakes import FakeClock
-from tests.unit.test_spool import _flip_first, _refuse, damaged, filled, message, rewritten
+from tests.spools import damaged, filled, flip_first, message, refuse, rewritten
 from tests.waiting import eventually
 
 Told = list[tuple[str, str]]
@@ -119,7 +119,7 @@ async def test_what_finds_no_room_on_disk_is_told(
         custody.put(message(n, 400_000))
     assert told == [("trades", "spool_full")]
     custody, told = custody_of(Line(), SpoolPlace(tmp_path / "v.db", 100))
-    monkeypatch.setattr(SpoolFile, "append", _refuse)
+    monkeypatch.setattr(SpoolFile, "append", refuse)
     custody.suspended = True
     for n in range(18):
         custody.put(message(n, 1_000_000))
@@ -149,7 +149,7 @@ async def test_what_a_disk_made_unreadable_is_counted_and_told(tmp_path: Path) -
     custody.put(message(0, rows=7))
     await spool_of(custody).open()
     await spool_of(custody).close()
-    damaged(place.path, _flip_first)
+    damaged(place.path, flip_first)
     custody, told = custody_of(Line(), place)
     await spool_of(custody).open()
     await custody._drain(spool_of(custody))

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from shared.errors import NetworkError
 from tests.recording import BTC
-from tests.unit.test_refill import Desk, Venue, repairing
+from tests.refilling import Desk, Venue, repairing
 from tests.waiting import eventually
 from workers.collector.events import Print
 

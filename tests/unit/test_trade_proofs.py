@@ -8,8 +8,8 @@ import pytest
 
 from shared.errors import NetworkError
 from tests.recording import BTC
-from tests.unit.test_continuity import Station
-from tests.unit.test_refill import PLACE, RECEIVED, Desk, Venue, ids, repairing
+from tests.refilling import PLACE, RECEIVED, Desk, Venue, ids, repairing
+from tests.station import Station
 from tests.waiting import eventually
 from workers.collector.continuity.gaps import Mark
 from workers.collector.events import Print
