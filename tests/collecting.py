@@ -1,8 +1,9 @@
-"""One collector in the test's own process, and a consumer of all that it publishes."""
+"""One collector in the test's own process, and a consumer of all that it publishes; the same on
+every venue at once."""
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,8 @@ from shared.config import load_settings, read_environment
 from shared.service import Stop
 from shared.symbolset import Revision, SymbolSet
 from shared.topology import SYMBOLS
+from tests.books import VENUES
+from tests.venues import Simulator, simulated_venues
 from workers.collector.collector import Collector
 
 
@@ -75,17 +78,10 @@ class Fleet:
 
 
 @asynccontextmanager
-async def collecting(
-    venue: str, config: dict[str, Any], broker_url: str, directory: Path
-) -> AsyncIterator[Fleet]:
-    path = directory / "config.json"
-    path.write_text(json.dumps(config))
-    environment = {"AMQP_URL": broker_url, "FLEET_CONFIG": str(path), "FLEET_HOST_ID": "host.a"}
-    settings = load_settings(read_environment(environment | {"FLEET_HOME": str(directory)}))
-    broker = Broker.of(settings, "test")
-    consumer, stop = Consumer(), Stop()
-    collector = Collector(settings, venue, venue, SystemClock())
-    async with await broker.connect("consume") as connection:
+async def reading(broker: Broker) -> AsyncIterator[Consumer]:
+    """Everything on the data exchange from now on."""
+    consumer = Consumer()
+    async with await broker.connect("read") as connection:
         channel = await connection.channel()
         await broker.declare(channel)
         queue = await channel.declare_queue(exclusive=True)
@@ -95,6 +91,21 @@ async def collecting(
             consumer.messages.append(message)
 
         await queue.consume(take, no_ack=True)
+        yield consumer
+
+
+@asynccontextmanager
+async def collecting(
+    venue: str, config: dict[str, Any], broker_url: str, directory: Path
+) -> AsyncIterator[Fleet]:
+    path = directory / "config.json"
+    path.write_text(json.dumps(config))
+    environment = {"AMQP_URL": broker_url, "FLEET_CONFIG": str(path), "FLEET_HOST_ID": "host.a"}
+    settings = load_settings(read_environment(environment | {"FLEET_HOME": str(directory)}))
+    broker = Broker.of(settings, "test")
+    stop = Stop()
+    collector = Collector(settings, venue, venue, SystemClock())
+    async with reading(broker) as consumer:
         fleet = Fleet(collector, broker, consumer)
         fleet.running = asyncio.create_task(collector.run(stop))
         try:
@@ -103,3 +114,19 @@ async def collecting(
             stop.request()
             await asyncio.wait_for(fleet.running, 15)
         await asyncio.sleep(0.2)  # what was confirmed last is on its way to the consumer
+
+
+async def each_venue(
+    play: Callable[[str, Simulator, str, Path], Coroutine[Any, Any, Any]],
+    broker_url: str,
+    directory: Path,
+    *arguments: str,
+) -> dict[str, Any]:
+    """Play on all venues at once, which a simulator with these arguments serves; what each gave."""
+    async with simulated_venues(directory, *arguments) as simulator, asyncio.TaskGroup() as tasks:
+        played = {}
+        for venue in VENUES:
+            (directory / venue).mkdir()
+            playing = play(venue, simulator, broker_url, directory / venue)
+            played[venue] = tasks.create_task(playing)
+    return {venue: task.result() for venue, task in played.items()}

@@ -8,9 +8,8 @@ from typing import Any
 
 import pytest
 
-from tests.books import VENUES
-from tests.collecting import Fleet, collecting
-from tests.venues import Simulator, simulated_venues
+from tests.collecting import Fleet, collecting, each_venue
+from tests.venues import Simulator
 from tests.waiting import eventually
 from workers.collector.books.orderbook import OrderBook
 
@@ -59,14 +58,9 @@ async def test_no_fault_makes_a_wrong_book_and_all_recover(
     broker_url: str, tmp_path: Path, record_property: Callable[[str, object], None]
 ) -> None:
     rates = ("--book-rate", str(RATE), "--symbols", "4")
-    async with simulated_venues(tmp_path, *rates) as simulator, asyncio.TaskGroup() as tasks:
-        played = {}
-        for venue in VENUES:
-            (tmp_path / venue).mkdir()
-            playing = _play(venue, simulator, broker_url, tmp_path / venue)
-            played[venue] = tasks.create_task(playing)
-    for venue, task in played.items():
-        record_property(venue, task.result())
+    played = await each_venue(_play, broker_url, tmp_path, *rates)
+    for venue, figures in played.items():
+        record_property(venue, figures)
 
 
 async def _play(

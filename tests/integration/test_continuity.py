@@ -9,8 +9,7 @@ from typing import Any
 import orjson
 import pytest
 
-from tests.books import VENUES
-from tests.collecting import Consumer, Fleet, collecting
+from tests.collecting import Consumer, Fleet, collecting, each_venue
 from tests.venues import Simulator, simulated_venues
 from tests.waiting import eventually
 
@@ -47,14 +46,9 @@ class Wire:
 async def test_what_happens_while_a_collector_is_away_arrives_and_is_as_if_streamed(
     broker_url: str, tmp_path: Path, record_property: Callable[[str, object], None]
 ) -> None:
-    async with simulated_venues(tmp_path, *RATES) as simulator, asyncio.TaskGroup() as tasks:
-        played = {}
-        for venue in VENUES:
-            (tmp_path / venue).mkdir()
-            playing = _restarted(venue, simulator, broker_url, tmp_path / venue)
-            played[venue] = tasks.create_task(playing)
-    for venue, task in played.items():
-        record_property(venue, task.result())
+    played = await each_venue(_restarted, broker_url, tmp_path, *RATES)
+    for venue, figures in played.items():
+        record_property(venue, figures)
 
 
 async def _restarted(

@@ -16,10 +16,9 @@ from pydantic import BaseModel
 
 from shared import messages
 from shared.clock import SystemClock
-from tests.books import VENUES
-from tests.collecting import Fleet, collecting
+from tests.collecting import Fleet, collecting, each_venue
 from tests.mutations import Mutations
-from tests.venues import TRADE_ID_FIELDS, Simulator, simulated_venues
+from tests.venues import TRADE_ID_FIELDS, Simulator
 from tests.waiting import eventually
 from workers.collector.catalogue.row import StreamKind
 from workers.collector.events import Acknowledged, BookUpdate, Candle, Summary
@@ -113,18 +112,13 @@ async def test_ten_thousand_wrong_frames_of_each_venue(
 async def _all(
     count: int, broker_url: str, directory: Path, record: Callable[[str, object], None]
 ) -> None:
-    async with simulated_venues(directory, *RATES) as simulator, asyncio.TaskGroup() as tasks:
-        played = {}
-        for venue in VENUES:
-            (directory / venue).mkdir()
-            playing = _play(venue, count, simulator, broker_url, directory / venue)
-            played[venue] = tasks.create_task(playing)
-    for venue, task in played.items():
-        record(venue, task.result())
+    played = await each_venue(partial(_play, count=count), broker_url, directory, *RATES)
+    for venue, figures in played.items():
+        record(venue, figures)
 
 
 async def _play(
-    venue: str, count: int, simulator: Simulator, broker_url: str, directory: Path
+    venue: str, simulator: Simulator, broker_url: str, directory: Path, count: int
 ) -> dict[str, float]:
     what = f"{venue}, seed {SEED}"
     config = simulator.config((venue,), symbols=[BTC, ETH, DOGE])
@@ -158,10 +152,7 @@ async def _play(
 async def test_trades_that_come_twice_are_told_once_and_counted(
     broker_url: str, tmp_path: Path
 ) -> None:
-    async with simulated_venues(tmp_path, *RATES) as simulator, asyncio.TaskGroup() as tasks:
-        for venue in VENUES:
-            (tmp_path / venue).mkdir()
-            tasks.create_task(_twice(venue, simulator, broker_url, tmp_path / venue))
+    await each_venue(_twice, broker_url, tmp_path, *RATES)
 
 
 async def _twice(venue: str, simulator: Simulator, broker_url: str, directory: Path) -> None:

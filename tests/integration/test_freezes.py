@@ -18,7 +18,7 @@ import pytest
 from shared.broker import Broker
 from shared.topology import topology
 from tests.books import VENUES
-from tests.collecting import Consumer, Fleet, collecting
+from tests.collecting import Consumer, Fleet, collecting, reading
 from tests.venues import Simulator, simulated_venues
 from tests.waiting import eventually
 
@@ -68,7 +68,7 @@ async def _freezes(
 ) -> None:
     async with (
         simulated_venues(directory, *RATES) as simulator,
-        reading(broker_url) as consumer,
+        reading(Broker(broker_url, "test", topology("futures_data"), declares=True)) as consumer,
         asyncio.TaskGroup() as tasks,
     ):
         played = {}
@@ -78,26 +78,6 @@ async def _freezes(
             played[venue] = tasks.create_task(play)
     for venue, task in played.items():
         record(venue, task.result())
-
-
-@asynccontextmanager
-async def reading(broker_url: str) -> AsyncIterator[Consumer]:
-    """Everything on the data exchange."""
-    broker, consumer = (
-        Broker(broker_url, "test", topology("futures_data"), declares=True),
-        Consumer(),
-    )
-    async with await broker.connect("read") as connection:
-        channel = await connection.channel()
-        await broker.declare(channel)
-        queue = await channel.declare_queue(exclusive=True)
-        await queue.bind("futures_data", "#")
-
-        async def take(message: Any) -> None:
-            consumer.messages.append(message)
-
-        await queue.consume(take, no_ack=True)
-        yield consumer
 
 
 @asynccontextmanager

@@ -11,7 +11,7 @@ import pytest
 
 from shared.symbols import symbol_key
 from tests.books import VENUES
-from tests.collecting import Fleet, collecting
+from tests.collecting import Fleet, collecting, each_venue
 from tests.venues import Simulator, simulated_venues
 from tests.waiting import eventually
 
@@ -36,22 +36,6 @@ KEPT = 0.99
 
 def key(kind: str, venue: str, symbol: str) -> str:
     return f"{kind}.{venue}.{symbol_key(symbol)}"
-
-
-async def each_venue(
-    play: Callable[[str, Simulator, str, Path], Any],
-    broker_url: str,
-    directory: Path,
-    *rates: str,
-) -> dict[str, Any]:
-    """Play on all venues at once; what each gave."""
-    async with simulated_venues(directory, *rates) as simulator, asyncio.TaskGroup() as tasks:
-        played = {}
-        for venue in VENUES:
-            (directory / venue).mkdir()
-            playing = play(venue, simulator, broker_url, directory / venue)
-            played[venue] = tasks.create_task(playing)
-    return {venue: task.result() for venue, task in played.items()}
 
 
 def live(fleet: Fleet, *symbols: str) -> bool:

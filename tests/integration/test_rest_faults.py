@@ -7,9 +7,8 @@ from typing import Any
 
 import pytest
 
-from tests.books import VENUES
-from tests.collecting import Fleet, collecting
-from tests.venues import Simulator, simulated_venues
+from tests.collecting import Fleet, collecting, each_venue
+from tests.venues import Simulator
 from tests.waiting import eventually
 
 BTC, ETH, DOGE = "BTC/USDT:USDT", "ETH/USDT:USDT", "DOGE/USDT:USDT"
@@ -21,11 +20,7 @@ BANNED_S = 4.0
 async def test_a_venue_that_refuses_is_left_alone_and_its_streams_go_on(
     broker_url: str, tmp_path: Path
 ) -> None:
-    serving = simulated_venues(tmp_path, "--symbols", "4")
-    async with serving as simulator, asyncio.TaskGroup() as tasks:
-        for venue in VENUES:
-            (tmp_path / venue).mkdir()
-            tasks.create_task(_play(venue, simulator, broker_url, tmp_path / venue))
+    await each_venue(_play, broker_url, tmp_path, "--symbols", "4")
 
 
 async def _play(venue: str, simulator: Simulator, broker_url: str, directory: Path) -> None:

@@ -4,14 +4,14 @@ import asyncio
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.books import VENUES
-from tests.collecting import Fleet, collecting
-from tests.venues import Simulator, simulated_venues
+from tests.collecting import Fleet, collecting, each_venue
+from tests.venues import Simulator
 from tests.waiting import eventually
 from workers.collector.catalogue.row import StreamKind, Subscription
 
@@ -85,14 +85,9 @@ class Ear:
 async def test_every_break_of_a_stream_is_noticed_and_costs_no_trade(
     broker_url: str, tmp_path: Path, record_property: Callable[[str, object], None]
 ) -> None:
-    async with simulated_venues(tmp_path, *RATES) as simulator, asyncio.TaskGroup() as tasks:
-        played = {}
-        for venue in VENUES:
-            (tmp_path / venue).mkdir()
-            playing = _play(venue, simulator, broker_url, tmp_path / venue)
-            played[venue] = tasks.create_task(playing)
-    for venue, task in played.items():
-        record_property(venue, task.result())
+    played = await each_venue(_play, broker_url, tmp_path, *RATES)
+    for venue, figures in played.items():
+        record_property(venue, figures)
 
 
 async def _play(
@@ -204,11 +199,9 @@ async def test_a_quiet_market_raises_no_alarm_for_long(broker_url: str, tmp_path
 async def _quiet(broker_url: str, directory: Path, seconds: float) -> None:
     """Something happens every ten to thirty seconds."""
     rates = ("--ticker-rate", "0.1", "--book-rate", "0.07", "--trade-rate", "0.03")
-    serving = simulated_venues(directory, *rates, "--symbols", "4")
-    async with serving as simulator, asyncio.TaskGroup() as tasks:
-        for venue in VENUES:
-            (directory / venue).mkdir()
-            tasks.create_task(_calm(venue, simulator, broker_url, directory / venue, seconds))
+    await each_venue(
+        partial(_calm, seconds=seconds), broker_url, directory, *rates, "--symbols", "4"
+    )
 
 
 async def _calm(

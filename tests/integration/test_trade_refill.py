@@ -1,14 +1,12 @@
 """REST and stream speak of the same trades: the same ids, and the same in every field."""
 
-import asyncio
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.books import VENUES
-from tests.collecting import collecting
-from tests.venues import Simulator, simulated_venues
+from tests.collecting import collecting, each_venue
+from tests.venues import Simulator
 from tests.waiting import eventually
 
 BTC = "BTC/USDT:USDT"
@@ -17,11 +15,7 @@ FIELDS = ("id", "price", "amount", "side", "timestamp", "exchange", "symbol", "l
 
 @pytest.mark.deadline(90)
 async def test_a_refilled_trade_is_the_streamed_one(broker_url: str, tmp_path: Path) -> None:
-    serving = simulated_venues(tmp_path, "--trade-rate", "10", "--symbols", "1")
-    async with serving as simulator, asyncio.TaskGroup() as tasks:
-        for venue in VENUES:
-            (tmp_path / venue).mkdir()
-            tasks.create_task(_compare(venue, simulator, broker_url, tmp_path / venue))
+    await each_venue(_compare, broker_url, tmp_path, "--trade-rate", "10", "--symbols", "1")
 
 
 async def _compare(venue: str, simulator: Simulator, broker_url: str, directory: Path) -> None:

@@ -1,13 +1,12 @@
 """Venues whose clock goes wrong, against real collectors."""
 
-import asyncio
 import time
 from pathlib import Path
 
 import pytest
 
-from tests.collecting import collecting
-from tests.venues import VENUES, Simulator, simulated_venues
+from tests.collecting import collecting, each_venue
+from tests.venues import Simulator
 from tests.waiting import eventually
 
 BTC = "BTC/USDT:USDT"
@@ -19,13 +18,7 @@ SKEW_MS = -12_000
 async def test_a_skew_of_every_venue_is_flagged_and_no_stamp_is_changed(
     broker_url: str, tmp_path: Path
 ) -> None:
-    async with (
-        simulated_venues(tmp_path, "--symbols", "2") as simulator,
-        asyncio.TaskGroup() as tasks,
-    ):
-        for venue in VENUES:
-            (tmp_path / venue).mkdir()
-            tasks.create_task(_skewed(venue, simulator, broker_url, tmp_path / venue))
+    await each_venue(_skewed, broker_url, tmp_path, "--symbols", "2")
 
 
 async def _skewed(venue: str, simulator: Simulator, broker_url: str, directory: Path) -> None:
