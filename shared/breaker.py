@@ -13,6 +13,8 @@ from shared.retry import Backoff
 State = Literal["closed", "open", "maintenance"]
 
 _FAILURES = 5
+#: Requests that are made at once fail at once: that is one failure.
+_AT_ONCE_S = 0.1
 _MAINTENANCE_S = 60.0
 
 
@@ -25,6 +27,7 @@ class Breaker:
         self.state: State = "closed"
         self._clock = clock
         self._failures = 0
+        self._failed_at = -_AT_ONCE_S
         self._until = 0.0
         self._probing = False
         self._backoff = Backoff(5.0, 25.0)
@@ -46,14 +49,17 @@ class Breaker:
         self._become("closed")
 
     def failed(self, *, maintenance: bool = False) -> None:
+        now, probed = self._clock.monotonic(), self._probing
         self._probing = False
-        self._failures += 1
         if maintenance:
-            self._until = self._clock.monotonic() + _MAINTENANCE_S
+            self._until = now + _MAINTENANCE_S
             self._become("maintenance")
-        elif self._failures >= _FAILURES or self.state != "closed":
-            self._until = self._clock.monotonic() + self._backoff.next_s()
-            self._become("open")
+        elif probed or now >= self._failed_at + _AT_ONCE_S:
+            self._failed_at = now
+            self._failures += 1
+            if self._failures >= _FAILURES or self.state != "closed":
+                self._until = now + self._backoff.next_s()
+                self._become("open")
 
     def _become(self, state: State) -> None:
         if state != self.state:

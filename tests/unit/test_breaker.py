@@ -20,19 +20,38 @@ def broken(clock: FakeClock) -> tuple[Breaker, list[str]]:
     breaker.on_change = told.append
     for _ in range(5):
         assert not refused(breaker)
-        breaker.failed()
+        fail(breaker, clock)
     return breaker, told
 
 
+def fail(breaker: Breaker, clock: FakeClock) -> None:
+    clock.elapsed_s += 1
+    breaker.failed()
+
+
 def test_five_failures_in_a_row_open_it_and_one_success_in_between_does_not() -> None:
-    breaker = Breaker(FakeClock())
+    clock = FakeClock()
+    breaker = Breaker(clock)
     for _ in range(20):
         for _ in range(4):
-            breaker.failed()
+            fail(breaker, clock)
         breaker.succeeded()
     assert breaker.state == "closed"
     for _ in range(5):
-        breaker.failed()
+        fail(breaker, clock)
+    assert refused(breaker)
+
+
+def test_requests_that_fail_together_are_one_failure() -> None:
+    """A list of markets is several requests at once: one refused connection is no storm."""
+    clock = FakeClock()
+    breaker = Breaker(clock)
+    for _ in range(4):
+        clock.elapsed_s += 1
+        for _ in range(6):
+            breaker.failed()
+    assert not refused(breaker)
+    fail(breaker, clock)
     assert refused(breaker)
 
 

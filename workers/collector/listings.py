@@ -5,13 +5,15 @@ import logging
 from collections.abc import Callable, Iterable
 
 from shared.clock import Clock
-from shared.errors import ExchangeError
+from shared.errors import CircuitBreakerOpenError, ExchangeError
 from shared.retry import Backoff
 from workers.collector.client import VenueClient
 
 REFRESH_S = 300.0
 #: However many doubts there are: the list may lag behind the market, and is the largest of answers.
 _AGAIN_S = 5.0
+#: How soon it is noticed that the venue may be asked again.
+_BREAKER_S = 0.5
 
 
 class Listings:
@@ -30,6 +32,8 @@ class Listings:
             try:
                 await self._client.load_markets()
                 break
+            except CircuitBreakerOpenError:  # which was told when it opened
+                await self._clock.sleep(_BREAKER_S)
             except ExchangeError as error:
                 self._log.error("Failed to load markets: %s", error)
                 await self._clock.sleep(backoff.next_s())
