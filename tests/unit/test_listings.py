@@ -1,13 +1,26 @@
 """Learning what a venue lists."""
 
+import gc
 import logging
+import weakref
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
 
+from shared.budget import Budget
+from shared.config import VenueConfig, VenueKeys
 from shared.errors import CircuitBreakerOpenError, NetworkError
 from tests.fakes import FakeClock
+from workers.collector.catalogue import CATALOGUE
+from workers.collector.client import VenueClient
 from workers.collector.listings import Listings
+
+
+@pytest.fixture(autouse=True)
+def _thawed() -> Iterator[None]:
+    yield
+    gc.unfreeze()
 
 
 class Client:
@@ -37,3 +50,33 @@ async def test_a_start_goes_on_as_soon_as_the_breaker_lets_it(
     assert [r.message for r in caplog.records if r.levelno >= logging.WARNING] == [
         "Failed to load markets: refused"
     ] * 2
+
+
+class Connection:
+    """What refers to itself, as connections do in many places."""
+
+    def __init__(self) -> None:
+        self.self = self
+
+
+async def test_what_is_there_while_the_markets_are_learned_anew_can_be_collected(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Some connections would stay for ever otherwise, at each refresh."""
+    venue, clock = CATALOGUE["binance"], FakeClock()
+    budget = Budget({venue.name: venue.limit}, clock)
+    client = VenueClient(venue, VenueConfig(), VenueKeys(), budget, clock)
+
+    async def fetch_markets(_params: Any = None) -> list[dict[str, Any]]:
+        return []
+
+    monkeypatch.setattr(client._ccxt, "fetch_markets", fetch_markets)
+    listings = Listings(client, clock, logging.getLogger("test"))
+    await listings.load()
+    assert gc.get_freeze_count() > 50_000  # what was imported
+    connection = Connection()
+    there = weakref.ref(connection)
+    await listings._refresh()
+    del connection
+    gc.collect()
+    assert there() is None

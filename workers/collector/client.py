@@ -16,7 +16,6 @@ from shared.budget import Budget, RequestClass
 from shared.clock import Clock
 from shared.config import VenueConfig, VenueKeys
 from shared.errors import NetworkError, SymbolNotListedError
-from shared.heap import settle
 from workers.collector.catalogue.row import BulkCall, Call, Subscription, Venue
 from workers.collector.edge import venue_errors
 from workers.collector.events import BookUpdate, Candle, Print, RestUpdate, Settled
@@ -91,7 +90,6 @@ class VenueClient:
         markets = [Market(m["symbol"], m["id"], float(m["contractSize"])) for m in listed]
         self.markets = {market.symbol: market for market in markets}
         self._known |= self.markets
-        settle()
 
     async def watch(self, stream: Subscription) -> None:
         """Subscribe if that is due, which is told to `on_sent`, and wait: what a stream brings goes

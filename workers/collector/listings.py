@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable
 
 from shared.clock import Clock
 from shared.errors import CircuitBreakerOpenError, ExchangeError
+from shared.heap import settle
 from shared.retry import Backoff
 from workers.collector.client import VenueClient
 
@@ -38,6 +39,7 @@ class Listings:
                 self._log.error("Failed to load markets: %s", error)
                 await self._clock.sleep(backoff.next_s())
         self._log.info("%d contracts are listed", len(self._client.markets))
+        settle()
 
     async def run(self) -> None:
         """Keep up, for ever."""
