@@ -31,7 +31,7 @@ check: ## format, lint, types and unit tests: seconds
 
 verify: ## the suite with its long tests, full counts and broken builds: an hour; with a report
 	@scripts/bootstrap.sh --dev --broker
-	@exec $(PYTHON_IN_VENV) -m pytest -n 2 --dist loadfile -m "" --report docs/reports/verify.json
+	@exec $(PYTHON_IN_VENV) -m pytest -n 2 --dist loadfile -m "" --report=docs/reports/verify.json
 
 bench: ## rates, latency, memory, start and crash on this machine, against their bars: ten minutes
 	@scripts/bootstrap.sh --dev --broker
