@@ -1,5 +1,6 @@
 """Fixtures that all tests share: real brokers, and a deadline for each test."""
 
+import gc
 import os
 import signal
 from collections.abc import Generator, Iterator
@@ -20,6 +21,14 @@ settings.load_profile("fleet")
 
 #: A test which takes longer hangs. `@pytest.mark.deadline(seconds)` states another.
 DEADLINE_S = 120
+
+
+@pytest.fixture(autouse=True)
+def _thawed() -> Iterator[None]:
+    """A collector in this process freezes what it finds, which is the rest of its life: not ours,
+    where the next test would find the garbage of all before it."""
+    yield
+    gc.unfreeze()
 
 
 @pytest.fixture(scope="session")

@@ -3,7 +3,6 @@
 import gc
 import logging
 import weakref
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -15,12 +14,6 @@ from tests.fakes import FakeClock
 from workers.collector.catalogue import CATALOGUE
 from workers.collector.client import VenueClient
 from workers.collector.listings import Listings
-
-
-@pytest.fixture(autouse=True)
-def _thawed() -> Iterator[None]:
-    yield
-    gc.unfreeze()
 
 
 class Client:
