@@ -5,7 +5,6 @@ where a collector's CPU goes.
 """
 
 import argparse
-import signal
 import sys
 from collections.abc import Awaitable, Callable
 from pathlib import Path
@@ -17,6 +16,7 @@ import uvloop
 from bench import collector, crash, latency, machine, memory, peer, publisher, startup
 from bench.lab import Lab, Length
 from bench.node import private_node
+from bench.processes import end_on_signals
 from bench.profile import RATE, profile
 from bench.report import Row, table
 from cli.exits import CommandFailed
@@ -43,8 +43,7 @@ _PROFILE = "profile"
 
 def main(arguments: list[str] | None = None) -> int:
     given = parse(arguments)
-    # Python ends without a word on SIGTERM, and leaves a broker behind.
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+    end_on_signals()
     length = Length.QUICK if given.quick else Length.LONG if given.long else Length.NORMAL
     try:
         if given.what == [_PROFILE]:

@@ -3,6 +3,7 @@
 import asyncio
 import os
 import signal
+import sys
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
@@ -24,6 +25,12 @@ def pss_mb(pid: int) -> float:
         if line.startswith("Pss:"):
             return int(line.split()[1]) * 1024 / 1e6
     raise OSError(f"no Pss of {pid}")
+
+
+def end_on_signals() -> None:
+    """Python ends without a word on these, and leaves a broker and its processes behind."""
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, lambda sent, _frame: sys.exit(128 + sent))
 
 
 @dataclass(frozen=True, slots=True)
