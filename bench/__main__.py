@@ -1,4 +1,4 @@
-"""`python -m bench [MEASUREMENT …]`: everything of DESIGN's bars that exists, in one run.
+"""`python -m bench [MEASUREMENT …]`: everything that has a bar, in one run.
 
 Each on a private broker of its own; nothing is left running. `profile` is none of them: it prints
 where a collector's CPU goes.
@@ -6,6 +6,7 @@ where a collector's CPU goes.
 
 import argparse
 import sys
+import traceback
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import TypeVar
@@ -19,7 +20,6 @@ from bench.node import private_node
 from bench.processes import end_on_signals
 from bench.profile import RATE, profile
 from bench.report import Row, table
-from cli.exits import CommandFailed
 from cli.place import ROOT
 from shared.errors import CryptoCollectorException
 
@@ -36,15 +36,14 @@ MEASUREMENTS: dict[str, Measure] = {
     "startup": startup.measure,
     "crash": crash.measure,
 }
-#: What a measurement may end with; the others go on.
-FAILURES = (CryptoCollectorException, CommandFailed, TimeoutError, LookupError, OSError)
 _PROFILE = "profile"
+REPORT = ROOT / "docs/reports/bench-latest.json"
 
 
 def main(arguments: list[str] | None = None) -> int:
     given = parse(arguments)
     end_on_signals()
-    length = Length.QUICK if given.quick else Length.LONG if given.long else Length.NORMAL
+    length = Length.QUICK if given.quick else Length.NORMAL
     try:
         if given.what == [_PROFILE]:
             sys.stdout.write(in_lab(lambda lab: profile(lab, given.rate), length, {}) + "\n")
@@ -59,10 +58,10 @@ def parse(arguments: list[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="bench", description=__doc__)
     names = [*MEASUREMENTS, _PROFILE]
     parser.add_argument("what", nargs="*", metavar="MEASUREMENT", help="all but profile by default")
-    lengths = parser.add_mutually_exclusive_group()
-    lengths.add_argument("--quick", action="store_true", help="does it work; figures mean nothing")
-    lengths.add_argument("--long", action="store_true", help="memory after ten minutes, not one")
-    parser.add_argument("--json", type=Path, default=ROOT / "docs/reports/bench-latest.json")
+    quick = "does it work; figures mean nothing"
+    parser.add_argument("--quick", action="store_true", help=quick)
+    where = f"where the report goes; of a whole run {REPORT.relative_to(ROOT)} by default"
+    parser.add_argument("--json", type=Path, help=where)
     parser.add_argument("--rate", type=float, default=RATE, help="frames a second of a profile")
     given = parser.parse_args(arguments)
     if unknown := set(given.what) - set(names):
@@ -71,6 +70,10 @@ def parse(arguments: list[str] | None) -> argparse.Namespace:
         )
     if _PROFILE in given.what and len(given.what) > 1:
         parser.error("profile stands alone")
+    if not given.what and not given.quick and given.json is None:
+        given.json = REPORT
+    if given.what != [_PROFILE]:
+        given.what = [name for name in MEASUREMENTS if name in (given.what or MEASUREMENTS)]
     return given
 
 
@@ -85,20 +88,23 @@ async def _awaited(work: Awaitable[T]) -> T:
 
 
 def report(given: argparse.Namespace, length: Length) -> int:
-    """Measure, print, write; 0 where every measurement has figures, whatever they are."""
+    """Measure, print, write after each; 0 where every measurement has figures, whatever they
+    are. What goes wrong in one has no figure, and the others go on."""
     facts, known = machine.facts(), dict[str, float]()
     rows: list[Row] = []
-    for name in given.what or MEASUREMENTS:
+    for name in given.what:
         Lab.say(f"{name} …")
         try:
             rows += in_lab(MEASUREMENTS[name], length, known)
-        except FAILURES as error:
-            rows.append(Row(name, why=str(error) or type(error).__name__))
+        except Exception as error:  # noqa: BLE001 - whatever it is, the others are measured
+            Lab.say(traceback.format_exc())
+            rows.append(Row(name, why=f"{type(error).__name__}: {error}"))
+        body = {"length": length.value, "machine": facts, "rows": [row.as_dict() for row in rows]}
+        if given.json is not None:
+            given.json.parent.mkdir(parents=True, exist_ok=True)
+            given.json.write_bytes(orjson.dumps(body, option=orjson.OPT_INDENT_2) + b"\n")
     sys.stdout.write("\n".join(f"{key:13} {value}" for key, value in facts.items()))
     sys.stdout.write(f"\n\n{table(rows)}\n")
-    body = {"length": length.value, "machine": facts, "rows": [row.as_dict() for row in rows]}
-    given.json.parent.mkdir(parents=True, exist_ok=True)
-    given.json.write_bytes(orjson.dumps(body, option=orjson.OPT_INDENT_2) + b"\n")
     return 0 if all(row.figures for row in rows) else 1
 
 

@@ -20,7 +20,8 @@ from bench.worker import collector
 TARGET = 12_000
 MARKETS = 200
 _SUBSCRIBE_S = 120.0
-_BINDINGS = (("futures_data", "ticker.#"), ("futures_data", "trades.#"))
+BINDINGS = (("futures_data", "ticker.#"), ("futures_data", "trades.#"))
+_ROWS = (("futures_batches", "*.ticker.#"), ("futures_batches", "*.trades.#"))
 
 
 async def measure(lab: Lab) -> list[Row]:
@@ -52,12 +53,12 @@ async def highest(
     lab: Lab, bench: Bench, start: float, name: str
 ) -> tuple[Trial | None, list[Trial]]:
     """The highest rate that held, and all trials."""
-    search = Search(start, trials=lab.pick(2, 5))
+    search = Search(start, steps=lab.pick(2, 15), halves=lab.pick(0, 3))
     seconds = lab.pick(2.0, 10.0)
     trials: list[Trial] = []
     while not search.over:
         trial = await bench.trial(search.next_rate, seconds)
-        search.record(trial.rate, trial.held)
+        search.record(trial.offered, trial.held)
         trials.append(trial)
         lab.say(f"  {name}: {trial}")
     held = [trial for trial in trials if trial.held]
@@ -87,12 +88,13 @@ async def _end_to_end(lab: Lab, source: Source, markets: int, batches: bool) -> 
     what = f"collector, frames in → confirmed messages out, batches {'on' if batches else 'off'}"
     url = lab.node.amqp_url
     async with (
-        shelf(url, "bench", _BINDINGS) as queue,
+        shelf(url, "bench", BINDINGS) as queue,
+        shelf(url, "bench-rows", _ROWS) as rows,
         collector(source, url, symbols(markets), batches=batches) as worker,
     ):
         await subscribed(source, markets, worker.check)
         pids = {"collector": worker.pid, "broker": broker_pid(lab.node), "source": source.pid}
-        bench = Bench(source, queue, read_fleet, pids)
+        bench = Bench(source, queue, read_fleet, pids, rows if batches else None)
         await bench.warm_up()
         start = lab.pick(1000.0, 0.8 * lab.known.get("collector", TARGET) if batches else TARGET)
         best, trials = await highest(lab, bench, start, what)
@@ -101,12 +103,19 @@ async def _end_to_end(lab: Lab, source: Source, markets: int, batches: bool) -> 
         return Row(what, why=trials[-1].complaint, details=details)
     if not batches:
         lab.known["collector"] = best.rate
-    return Row(what, _figures(lab, best, batches), details=details)
+    figures = _figures(lab, best, batches)
+    return Row(what, [*figures, *first_failure(trials)], details=details)
 
 
-def _figures(lab: Lab, best: Trial, batches: bool) -> Sequence[Figure]:
-    figures = []
-    if bare := lab.known.get("bare"):
+def first_failure(trials: Sequence[Trial]) -> list[Figure]:
+    """The lowest rate that did not hold: the limit is between it and the one that did."""
+    failed = [trial.offered for trial in trials if not trial.held]
+    return [Figure(min(failed), "msg/s", what="did not hold")] if failed else []
+
+
+def _figures(lab: Lab, best: Trial, batches: bool) -> list[Figure]:
+    figures, bare = [], lab.known.get("bare")
+    if bare is not None:
         bar = None if batches else Bar(0.5)
         figures.append(Figure(best.rate / bare, what="of the bare writer", bar=bar))
     shares = ", ".join(f"{name} {share}" for name, share in best.shares().items())

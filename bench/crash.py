@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 from bench.fleet import EXCHANGES, Fleet, fleet, keys
 from bench.lab import Lab
-from bench.listener import listening
+from bench.listener import Headers, listening
 from bench.report import Bar, Figure, Row
 from bench.waiting import until
 
@@ -22,7 +22,8 @@ class Flow:
 
     first: dict[tuple[str, str], dict[str, float]] = field(default_factory=dict)
 
-    def take(self, routing_key: str, _body: bytes, epoch: str, now_s: float) -> None:
+    def take(self, routing_key: str, _body: bytes, headers: Headers, now_s: float) -> None:
+        epoch = str(headers["epoch"])
         kind, venue, key = routing_key.split(".")[:3]
         if kind in ("ticker", "trades"):
             self.first.setdefault((venue, epoch), {}).setdefault(key, now_s)

@@ -3,7 +3,6 @@
 import asyncio
 import os
 import re
-import shutil
 import sys
 import tempfile
 from collections.abc import AsyncIterator
@@ -49,36 +48,45 @@ def keys(venue: str) -> set[str]:
 @asynccontextmanager
 async def fleet(amqp_url: str, *rates: str) -> AsyncIterator[Fleet]:
     """Not started yet; ended with the block. `rates` are options of the simulator."""
-    home = Path(tempfile.mkdtemp(prefix="fleet-bench-"))
+    with tempfile.TemporaryDirectory(prefix="fleet-bench-", ignore_cleanup_errors=True) as name:
+        home = Path(name)
+        async with _simulator(rates) as (pid, port):
+            host = _host(home, amqp_url, port)
+            try:
+                yield Fleet(host, home, pid)
+            finally:
+                await asyncio.to_thread(host.stop)
+                remove_socket(host.socket)
+
+
+def _host(home: Path, amqp_url: str, port: int) -> Host:
     logs = home / "logs"
     logs.mkdir()
-    simulator, port = await _simulator(rates)
     write_json(home / "config.json", _config(port))
     text = variant(home, logs, socket_path(home), (f"{PROGRAMS}/*.ini",))
     (home / "supervisord.conf").write_text(text, encoding="utf-8")
-    host = Host(home / "supervisord.conf", socket_path(home), _environment(home, amqp_url))
-    try:
-        yield Fleet(host, home, simulator.pid)
-    finally:
-        await asyncio.to_thread(host.stop)
-        remove_socket(host.socket)
-        await ended_in_time(simulator)
-        shutil.rmtree(home, ignore_errors=True)
+    return Host(home / "supervisord.conf", socket_path(home), _environment(home, amqp_url))
 
 
-async def _simulator(rates: tuple[str, ...]) -> tuple[asyncio.subprocess.Process, int]:
+@asynccontextmanager
+async def _simulator(rates: tuple[str, ...]) -> AsyncIterator[tuple[int, int]]:
+    """Its pid and its port."""
     process = await asyncio.create_subprocess_exec(
         *(sys.executable, "-m", "simulator", "--port", "0", "--symbols", str(len(SYMBOLS))),
         *rates,
         cwd=ROOT,
         stdout=asyncio.subprocess.PIPE,
     )
-    assert process.stdout is not None
-    async with asyncio.timeout(30):
-        line = await process.stdout.readline()
-    found = re.search(rb":(\d+)", line)
-    assert found, f"the simulator did not start: {line!r}"
-    return process, int(found[1])
+    try:
+        assert process.stdout is not None
+        async with asyncio.timeout(30):
+            line = await process.stdout.readline()
+        found = re.search(rb":(\d+)", line)
+        if found is None:
+            raise ChildProcessError(f"the simulator did not start: {line!r}")
+        yield process.pid, int(found[1])
+    finally:
+        await ended_in_time(process)
 
 
 def _config(port: int) -> dict[str, object]:

@@ -15,7 +15,6 @@ class Length(Enum):
 
     QUICK = "quick"
     NORMAL = "normal"
-    LONG = "long"
 
 
 @dataclass(frozen=True, slots=True)

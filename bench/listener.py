@@ -1,8 +1,9 @@
-"""A consumer of everything on the data exchange, in this process, with the time of each arrival."""
+"""A consumer in this process, with the time of each arrival."""
 
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
+from typing import Any
 
 from aio_pika.abc import AbstractIncomingMessage
 
@@ -10,24 +11,27 @@ from shared.broker import Broker, own_queue
 from shared.heap import settle
 from shared.topology import topology
 
-#: Routing key, body, epoch of its worker, wall clock seconds of its arrival.
-Take = Callable[[str, bytes, str, float], None]
+Headers = Mapping[str, Any]
+#: Routing key, body, headers, wall clock seconds of its arrival.
+Take = Callable[[str, bytes, Headers, float], None]
+_EVERYTHING = (("futures_data", "#"),)
 
 
 @asynccontextmanager
-async def listening(amqp_url: str, take: Take) -> AsyncIterator[None]:
+async def listening(
+    amqp_url: str, take: Take, bindings: Sequence[tuple[str, str]] = _EVERYTHING
+) -> AsyncIterator[None]:
     """`take` gets every message of the block, in the order of arrival."""
     broker = Broker(amqp_url, "bench", topology("futures_data"), declares=True)
     async with await broker.connect("topology") as connection:
         await broker.declare(await connection.channel())
 
     async def on_message(message: AbstractIncomingMessage) -> None:
-        now_s = time.time()
-        take(message.routing_key or "", message.body, str(message.headers.get("epoch")), now_s)
+        take(message.routing_key or "", message.body, message.headers, time.time())
 
     async with await broker.connect("listener") as connection:
         channel = await connection.channel(publisher_confirms=False)
-        queue = await own_queue(channel, "client", "bench", (("futures_data", "#"),))
+        queue = await own_queue(channel, "client", "bench", bindings)
         settle()
         await queue.consume(on_message, no_ack=True)
         yield

@@ -19,8 +19,8 @@ QUEUE_BYTES = 2**30
 @contextmanager
 def private_node() -> Iterator[Node]:
     """A node of its own, gone with the block. Raises ConfigurationError, BrokerError."""
-    directory = Path(tempfile.mkdtemp(prefix="fleet-bench-"))
     server = find_server(read_environment().rabbitmq_home)
+    directory = Path(tempfile.mkdtemp(prefix="fleet-bench-"))
     node = Node(PrivateBroker(directory, BrokerPorts.free(), server))
     try:
         node.start()

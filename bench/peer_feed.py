@@ -1,4 +1,4 @@
-"""cryptofeed's own process: `peer_feed.py REST WS LOGIN@HOST:PORT MARKETS`, in cryptofeed's venv.
+"""cryptofeed's own process, in its venv: `peer_feed.py REST WS LOGIN@HOST MARKETS CONNECTIONS`.
 
 Stands alone: nothing of the fleet is importable there.
 """
@@ -21,7 +21,7 @@ class PlainConnection(WSAsyncConn):  # type: ignore[misc]
         self.address = address
 
 
-def main(rest: str, ws: str, login: str, markets: int) -> None:
+def main(rest: str, ws: str, login: str, markets: int, connections: int) -> None:
     feed.WSAsyncConn = PlainConnection
 
     class Feed(BinanceFutures):  # type: ignore[misc]
@@ -35,12 +35,14 @@ def main(rest: str, ws: str, login: str, markets: int) -> None:
         "exchange_type": "topic",
         "routing_key": "cryptofeed",
     }
-    callbacks = {TRADES: TradeRabbit(**rabbit), TICKER: TickerRabbit(**rabbit)}
     symbols = [f"S{number:03d}-USDT-PERP" for number in range(markets)]
     handler = FeedHandler(config={"uvloop": True, "log": {"disabled": True}})
-    handler.add_feed(Feed(symbols=symbols, channels=[TRADES, TICKER], callbacks=callbacks))
+    for number in range(connections):
+        callbacks = {TRADES: TradeRabbit(**rabbit), TICKER: TickerRabbit(**rabbit)}
+        some = symbols[number::connections]
+        handler.add_feed(Feed(symbols=some, channels=[TRADES, TICKER], callbacks=callbacks))
     handler.run()
 
 
 if __name__ == "__main__":
-    main(sys.argv[1], sys.argv[2], sys.argv[3], int(sys.argv[4]))
+    main(sys.argv[1], sys.argv[2], sys.argv[3], int(sys.argv[4]), int(sys.argv[5]))

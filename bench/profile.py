@@ -6,7 +6,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from bench import stacks
-from bench.collector import MARKETS, subscribed
+from bench.collector import BINDINGS, MARKETS, subscribed
 from bench.lab import Lab
 from bench.listing import symbols
 from bench.load import Bench
@@ -20,7 +20,6 @@ from shared.errors import ConfigurationError
 
 RATE = 8_000
 _HZ = 250
-_BINDINGS = (("futures_data", "ticker.#"), ("futures_data", "trades.#"))
 
 
 async def profile(lab: Lab, rate: float) -> str:
@@ -29,7 +28,7 @@ async def profile(lab: Lab, rate: float) -> str:
     seconds = lab.pick(3.0, 10.0)
     async with (
         load_source(MARKETS) as source,
-        shelf(lab.node.amqp_url, "bench", _BINDINGS) as queue,
+        shelf(lab.node.amqp_url, "bench", BINDINGS) as queue,
         collector(source, lab.node.amqp_url, symbols(MARKETS), batches=False) as worker,
     ):
         await subscribed(source, MARKETS, worker.check)

@@ -1,6 +1,5 @@
 """The publisher alone against a bare AMQP writer and aio-pika's window of tasks."""
 
-import time
 from statistics import median
 from typing import NamedTuple
 
@@ -38,15 +37,13 @@ async def measure(lab: Lab) -> list[Row]:
 
 
 async def _round(broker: Broker, queue: Shelf, name: str, messages: int) -> tuple[Round, str]:
-    wall, cpu = time.perf_counter(), time.process_time()
-    await WRITERS[name](broker, messages, SIZE)
-    wall, cpu = time.perf_counter() - wall, time.process_time() - cpu
+    spent = await WRITERS[name](broker, messages, SIZE)
     depth = await queue.settled()
     numbers: list[int] = []
-    await queue.take_all(lambda _key, body: numbers.append(int(body)), depth)
+    await queue.take_all(lambda _key, body, _encoding: numbers.append(int(body)), depth)
     whole = sorted(numbers) == list(range(messages))
     complaint = "" if whole else f"{len(set(numbers))} of {messages} arrived, {depth} messages"
-    return Round(messages / wall, 1e6 * cpu / messages), complaint
+    return Round(messages / spent.wall_s, 1e6 * spent.cpu_s / messages), complaint
 
 
 def _row(name: str, rates: dict[str, float], rounds: list[Round]) -> Row:

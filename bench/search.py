@@ -9,17 +9,20 @@ _NEAR = 1.06
 
 @dataclass(slots=True)
 class Search:
-    """Try `next_rate`, tell `record`, until `over`."""
+    """Try `next_rate`, tell `record`, until `over`: first steps, until one rate held and a higher
+    one did not, then halves between them."""
 
     start: float
-    trials: int
+    steps: int = 15
+    halves: int = 3
     best: float | None = None  # the highest rate that held
     worst: float | None = None  # the lowest rate that did not
 
     @property
     def over(self) -> bool:
-        near = self.best and self.worst and self.worst <= self.best * _NEAR
-        return self.trials <= 0 or bool(near)
+        if self.best is None or self.worst is None:
+            return self.steps <= 0
+        return self.halves <= 0 or self.worst <= self.best * _NEAR
 
     @property
     def next_rate(self) -> float:
@@ -31,7 +34,10 @@ class Search:
 
     def record(self, rate: float, held: bool) -> None:
         """What held below a failure counts; what holds above one moves that failure away."""
-        self.trials -= 1
+        if self.best is None or self.worst is None:
+            self.steps -= 1
+        else:
+            self.halves -= 1
         if held:
             self.best = max(rate, self.best or 0.0)
             self.worst = self.worst if self.worst and self.worst > rate else None

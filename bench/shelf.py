@@ -41,8 +41,8 @@ class Shelf:
             await asyncio.sleep(quiet_s)
         return now
 
-    async def take_all(self, take: Callable[[str, bytes], None], expected: int) -> int:
-        """Hand every message to `take` as routing key and body; how many there were."""
+    async def take_all(self, take: Callable[[str, bytes, str | None], None], expected: int) -> int:
+        """Hand every message to `take` as routing key, body and content encoding; how many."""
         got, done = 0, asyncio.Event()
         if not expected:
             return 0
@@ -50,7 +50,9 @@ class Shelf:
         async def on_message(message: DeliveredMessage) -> None:
             nonlocal got
             got += 1
-            take(message.routing_key or "", message.body)
+            take(
+                message.routing_key or "", message.body, message.header.properties.content_encoding
+            )
             if got >= expected:
                 done.set()
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 
 from bench.fleet import EXCHANGES, fleet, keys
 from bench.lab import Lab
-from bench.listener import listening
+from bench.listener import Headers, listening
 from bench.report import Bar, Figure, Row
 from bench.waiting import until
 from workers.collector.catalogue import CATALOGUE
@@ -22,7 +22,7 @@ class Firsts:
     flowing: dict[str, float] = field(default_factory=dict)
     books: dict[tuple[str, str], float] = field(default_factory=dict)
 
-    def take(self, routing_key: str, _body: bytes, _epoch: str, now_s: float) -> None:
+    def take(self, routing_key: str, _body: bytes, _headers: Headers, now_s: float) -> None:
         kind, venue, key = routing_key.split(".")[:3]
         if kind in ("ticker", "trades"):
             self.flowing.setdefault(venue, now_s - self.started_s)

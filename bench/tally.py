@@ -6,9 +6,11 @@ from dataclasses import dataclass, field
 import orjson
 
 from bench.tape import NUMBER_BASE, QUOTE, TRADE, TRADE_ID_BASE
+from shared.batch import decoded
+from shared.symbols import symbol_key
 
-#: Routing key and body -> the source's stream, and the number of the frame.
-Reader = Callable[[str, bytes], tuple[str, int]]
+#: Routing key and body -> of each row in it the source's stream, and the number of the frame.
+Reader = Callable[[str, bytes], list[tuple[str, int]]]
 
 
 @dataclass(slots=True)
@@ -18,9 +20,9 @@ class Tally:
     reader: Reader
     arrived: dict[str, list[int]] = field(default_factory=dict)
 
-    def take(self, routing_key: str, body: bytes) -> None:
-        stream, number = self.reader(routing_key, body)
-        self.arrived.setdefault(stream, []).append(number)
+    def take(self, routing_key: str, body: bytes, content_encoding: str | None = None) -> None:
+        for stream, number in self.reader(routing_key, decoded(body, content_encoding)):
+            self.arrived.setdefault(stream, []).append(number)
 
     def complaint(self, before: Mapping[str, int], last: Mapping[str, int]) -> str:
         """What was lost, repeated or invented of the numbers `before`+1 … `last`; or nothing."""
@@ -36,17 +38,24 @@ class Tally:
         return f"{lost} lost or conflated, {repeated} repeated, {invented} that nobody sent"
 
 
-def read_fleet(routing_key: str, body: bytes) -> tuple[str, int]:
+def read_fleet(routing_key: str, body: bytes) -> list[tuple[str, int]]:
     """A message of `futures_data`: the number is in the bid, or in the trade's id."""
     kind, _, key = routing_key.split(".")
-    return _numbered(kind == "trades", key, orjson.loads(body))
+    return [_numbered(kind == "trades", key, orjson.loads(body))]
 
 
-def read_cryptofeed(_routing_key: str, body: bytes) -> tuple[str, int]:
+def read_batch(_routing_key: str, body: bytes) -> list[tuple[str, int]]:
+    """A message of `futures_batches`."""
+    batch = orjson.loads(body)
+    is_trades = batch["kind"] == "trades"
+    return [_numbered(is_trades, symbol_key(row["symbol"]), row) for row in batch["rows"]]
+
+
+def read_cryptofeed(_routing_key: str, body: bytes) -> list[tuple[str, int]]:
     """A message of cryptofeed's back end: all under one key, symbols like `S000-USDT-PERP`."""
     message = orjson.loads(body)
     key = message["symbol"].removesuffix("-PERP").replace("-", "")
-    return _numbered("side" in message, key, message)
+    return [_numbered("side" in message, key, message)]
 
 
 def _numbered(is_trade: bool, market: str, message: dict[str, str]) -> tuple[str, int]:

@@ -247,7 +247,7 @@ def replay(
 def bench(context: typer.Context) -> None:
     """What this machine does a second, how late, in how much memory.
 
-    Options go to the benchmark: names of measurements, --quick, --long, --json PATH.
+    Options go to the benchmark: names of measurements, --quick, --json PATH.
     """
     from cli.bench import run_bench
 

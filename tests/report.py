@@ -32,9 +32,11 @@ class Report:
         self._began = datetime.now(UTC)
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
-        if report.when != "call" and not (report.when == "setup" and report.skipped):
+        if report.when != "call" and report.passed:
             return
-        test = {"test": report.nodeid, "outcome": report.outcome, "seconds": report.duration}
+        error = report.when != "call" and report.failed  # of a fixture
+        outcome = "error" if error else report.outcome
+        test = {"test": report.nodeid, "outcome": outcome, "seconds": report.duration}
         figures = dict(report.user_properties)
         self._tests.append(test | ({"figures": figures} if figures else {}))
 

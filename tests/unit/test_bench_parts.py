@@ -7,12 +7,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bench.latency import quantile
+from bench.latency import Delays, _complaint, quantile
 from bench.load import _growing
 from bench.report import Bar, Figure, Row, table
 from bench.search import Search
+from bench.soak import grown, slope_an_hour
 from bench.stacks import functions
-from bench.tally import Tally, read_cryptofeed, read_fleet
+from bench.tally import Tally, read_batch, read_cryptofeed, read_fleet
 from bench.tape import QUOTE, TRADE, Stream, render
 
 SENT = {"S000USDT@bookTicker": 4, "S000USDT@aggTrade": 3}
@@ -49,8 +50,46 @@ def test_a_tally_says_what_is_wrong(quotes: list[int], trades: list[int], compla
 def test_a_peers_messages_are_read_by_what_they_hold() -> None:
     trade = {"symbol": "S007-USDT-PERP", "side": "sell", "id": "1000000012"}
     quote = {"symbol": "S007-USDT-PERP", "bid": 1_000_012.1, "ask": 1_000_012.2}
-    assert read_cryptofeed("cryptofeed", orjson.dumps(trade)) == ("S007USDT@aggTrade", 12)
-    assert read_cryptofeed("cryptofeed", orjson.dumps(quote)) == ("S007USDT@bookTicker", 12)
+    assert read_cryptofeed("cryptofeed", orjson.dumps(trade)) == [("S007USDT@aggTrade", 12)]
+    assert read_cryptofeed("cryptofeed", orjson.dumps(quote)) == [("S007USDT@bookTicker", 12)]
+
+
+def test_a_batch_is_read_row_by_row() -> None:
+    rows = [{"symbol": "S007/USDT:USDT", "id": str(1_000_000_000 + n)} for n in (4, 5)]
+    body = orjson.dumps({"kind": "trades", "rows": rows})
+    assert read_batch("lossless.trades.binance", body) == [
+        ("S007USDT@aggTrade", 4),
+        ("S007USDT@aggTrade", 5),
+    ]
+
+
+def test_a_sample_of_delays_says_what_is_not_in_it() -> None:
+    delays = Delays()
+    for seq in (5, 6, 9, 9, 8):
+        delays.take("trades.x.A", b"{}", {"epoch": "w/1", "seq": seq}, 7.0)
+    delays.take("trades.x.A", b"{}", {"epoch": "w/2", "seq": 1}, 7.0)
+    assert (delays.lost, delays.repeated) == (2, 2)
+    sound = {"lost on the way": 0, "gaps": 0, "conflated": 60}
+    assert _complaint(sound, 60_000, 2_000) == ""
+    assert _complaint(sound | {"conflated": 61}, 60_000, 2_000) == "61 of 60000 were conflated"
+    assert _complaint(sound | {"gaps": 2}, 60_000, 2_000) == "2 gaps"
+    assert _complaint(sound, 58_000, 1_930) == "1,930 msg/s came"
+
+
+def test_only_what_was_due_in_the_window_is_a_delay() -> None:
+    delays = Delays(from_ms=1000, until_ms=2000)
+    for seq, due_ms in enumerate((999, 1000, 1999, 2000)):
+        body = orjson.dumps({"timestamp": due_ms})
+        delays.take("ticker.x.A", body, {"epoch": "w/1", "seq": seq}, 2.5)
+    assert delays.by_kind == {"ticker": [1500, 501]}
+
+
+def test_growth_is_a_slope_or_a_step() -> None:
+    at_s = [float(10 * n) for n in range(100)]
+    assert slope_an_hour(at_s, [2 * t / 3600 for t in at_s]) == pytest.approx(2)
+    step = [80.0] * 50 + [100.0] * 50
+    assert grown(step) == 20
+    assert grown([80.0] * 100) == slope_an_hour(at_s, [80.0] * 100) == 0
 
 
 @given(rate=st.floats(10, 50_000), streams=st.integers(1, 7), seconds=st.floats(0.01, 0.3))
@@ -88,7 +127,7 @@ def frames(data: bytes) -> list[dict[str, Any]]:
 
 @given(limit=st.floats(100, 50_000), start=st.floats(1_000, 20_000))
 def test_a_search_ends_below_the_limit_and_near_it(limit: float, start: float) -> None:
-    search = Search(start, trials=60)
+    search = Search(start, steps=60, halves=60)
     while not search.over:
         search.record(search.next_rate, search.next_rate <= limit)
     assert search.best is not None
