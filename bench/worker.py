@@ -34,11 +34,6 @@ class Worker:
             words = self.log.read_text(errors="replace").strip().splitlines() or ["nothing"]
             raise ChildProcessError(f"the collector ended, saying: {words[-1]}")
 
-    def complaints(self) -> list[str]:
-        """Lines of its log that are warnings or worse."""
-        lines = self.log.read_text(errors="replace").splitlines()
-        return [line for line in lines if " WARNING " in line or " ERROR " in line]
-
 
 @asynccontextmanager
 async def collector(

@@ -15,7 +15,7 @@ from shared.broker import own_queue
 from shared.topology import RESPONSES, STATUS
 
 _LINE_CHARACTERS = 240
-_STATUS_KINDS = frozenset(("heartbeat", "markets", "freshness"))
+_STATUS_KINDS = frozenset(("heartbeat", "markets"))
 
 
 def run_tail(

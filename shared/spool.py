@@ -78,10 +78,6 @@ class Spool:
         return not self._waiting and not any(self.rows.values())
 
     @property
-    def is_open(self) -> bool:
-        return self._file is not None
-
-    @property
     def written(self) -> bool:
         """Whether all that was handed over is on disk."""
         return not self._waiting
