@@ -33,7 +33,7 @@ verify: ## the suite with its long tests, full counts and broken builds: an hour
 	@scripts/bootstrap.sh --dev --broker
 	@exec $(PYTHON_IN_VENV) -m pytest -n 2 --dist loadfile -m "" --report=docs/reports/verify.json
 
-bench: ## rates, latency, memory, start and crash on this machine, against their bars: ten minutes
+bench: ## rates, latency, memory, start and crash on this machine, against their bars: half an hour
 	@scripts/bootstrap.sh --dev --broker
 	@exec $(PYTHON_IN_VENV) -m bench
 

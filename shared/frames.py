@@ -2,8 +2,8 @@
 
 aiormq keeps the connection, channel and heartbeats; we put whole frames on its write queue and
 take the confirms. Measured at three to four times aio-pika's window of tasks. It touches what
-aiormq keeps to itself (`write_queue`, `delivery_tag`, `_on_confirm_frame`): the contract suite
-fails when these change, and `usable` says so at run time.
+aiormq keeps to itself: the contract suite fails when that changes, and `usable` says so at run time
+of what can be seen without a connection.
 
 Acks come singly and out of order as soon as persistent and transient messages, or two types of
 queue, share a channel: each is settled by its own tag, never by a high-water mark.
