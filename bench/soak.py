@@ -1,13 +1,13 @@
 """`python -m bench.soak --minutes 60`: whether a fleet stays as it is, for long.
 
-Every 30 s all connections of each venue are cut, one venue after the other; every 60 s a symbol is added, and taken away again
-the next time, which its trades have to show. Every process is watched from outside (memory, file
-descriptors) and by its own heartbeat (tasks, books that balance). What grows is told as a slope:
-the median of the slopes of all pairs of points (Theil-Sen), after a first third in which caches
-fill; and, since such a slope does not see a single step, as what the last tenth has more than the
-first. Trades come ten times as fast as usual, so that an hour is as good as ten: of each symbol
-some thousand ids are remembered. So do cuts: after some dozens of them the largest moments, books
-and pages of trades of several symbols at once, have all met, and memory grows no more.
+Every 30 s all connections of each venue are cut, one venue after the other; every 60 s a symbol is
+added, and taken away again the next time, which its trades have to show. Every process is watched
+from outside (memory, file descriptors) and by its own heartbeat (tasks, books that balance). What
+grows is told as a slope: the median of the slopes of all pairs of points (Theil-Sen), after a first
+third in which caches fill; and, since such a slope does not see a single step, as what the last
+tenth has more than the first. Trades come ten times as fast as usual, so that an hour is as good as
+ten: of each symbol some thousand ids are remembered. So do cuts: after some dozens of them the
+largest moments, books and pages of trades of several symbols at once, have all met.
 """
 
 import argparse
