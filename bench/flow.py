@@ -2,27 +2,21 @@
 
 import time
 
-from shared.broker import Broker, own_queue
+from bench.listener import Headers
 from shared.symbols import symbol_key
 
 
 class Flow:
-    """`run` listens; `silent_s` tells since when nothing has come."""
+    """`take` is told of each message of `bindings`; `silent_s` says since when nothing has come."""
 
-    def __init__(self, broker: Broker, symbols: tuple[str, ...]) -> None:
-        self._broker = broker
-        self._symbols = symbols
+    def __init__(self, *symbols: str) -> None:
+        self.bindings = [("futures_data", f"trades.*.{symbol_key(one)}") for one in symbols]
         self._began = time.monotonic()
         self._came: dict[tuple[str, str], float] = {}  # by venue and symbol key, monotonic
 
-    async def run(self) -> None:
-        bindings = [("futures_data", f"trades.*.{symbol_key(symbol)}") for symbol in self._symbols]
-        async with await self._broker.connect("flow") as connection:
-            channel = await connection.channel(publisher_confirms=False)
-            queue = await own_queue(channel, "client", "flow", bindings)
-            async for message in queue.iterator(no_ack=True):
-                _, venue, key = (message.routing_key or "").split(".")
-                self._came[venue, key] = time.monotonic()
+    def take(self, routing_key: str, _body: bytes, _headers: Headers, _now_s: float) -> None:
+        _, venue, key = routing_key.split(".")
+        self._came[venue, key] = time.monotonic()
 
     def silent_s(self, venue: str, symbol: str) -> float:
         """Seconds since the last trade of a symbol, or since the beginning."""

@@ -27,18 +27,20 @@ import orjson
 import psutil
 import uvloop
 
+from bench.beats import BINDINGS
 from bench.fleet import EXCHANGES, SYMBOLS, Fleet, fleet
 from bench.flow import Flow
+from bench.listener import Headers, listening
 from bench.machine import facts
 from bench.node import private_node
 from bench.processes import end_on_signals
 from bench.report import Bar, Figure, Row, table
 from cli.place import ROOT
-from shared.broker import Broker, own_queue
+from shared.broker import Broker
 from shared.control import request
 from shared.files import read_json
 from shared.status import Heartbeat
-from shared.topology import STATUS, topology
+from shared.topology import topology
 from shared.venues import VENUES, canonical_venue
 from simulator.universe import instruments
 
@@ -85,7 +87,8 @@ class Soak:
     def failed(self, what: str) -> None:
         self.failures.append(f"after {self.passed_s:.0f} s: {what}")
 
-    def hear(self, beat: Heartbeat) -> None:
+    def hear(self, _routing_key: str, body: bytes, _headers: Headers, _now_s: float) -> None:
+        beat = Heartbeat.model_validate_json(body)
         name = f"{beat.role}-{beat.exchange}" if beat.exchange else beat.role
         before = self.beats.get(name)
         if before is not None and before.epoch != beat.epoch:
@@ -130,17 +133,16 @@ def grown(values: Sequence[float]) -> float:
 
 async def soak(amqp_url: str, minutes: float) -> Soak:
     """Ends early where something went wrong that is not the fleet's, which is a failure too."""
-    found = Soak()
-    async with fleet(amqp_url, *OPTIONS) as one:
-        broker = Broker(amqp_url, "soak", topology("futures_data"), declares=True)
-        async with await broker.connect("declare") as connection:
-            await broker.declare(await connection.channel())
-        flow = Flow(broker, (SYMBOLS[0], CHURNED))
+    found, flow = Soak(), Flow(SYMBOLS[0], CHURNED)
+    broker = Broker(amqp_url, "soak", topology("futures_data"), declares=True)
+    async with (
+        fleet(amqp_url, *OPTIONS) as one,
+        listening(amqp_url, flow.take, flow.bindings),
+        listening(amqp_url, found.hear, BINDINGS),
+    ):
         one.host.start()
         found.began_s = time.monotonic()
         work: tuple[Coroutine[Any, Any, None], ...] = (
-            flow.run(),
-            _beats_read(found, broker),
             _sampled(found, one, flow),
             _cut(found, one),
             _churned(found, broker, flow),
@@ -195,14 +197,6 @@ async def _churned(found: Soak, broker: Broker, flow: Flow) -> None:
                 found.failed(f"no trade of {CHURNED} from {venue}, which was added")
             if command == "remove_symbol" and silent_s < CHURN_S - SETTLED_S:
                 found.failed(f"trades of {CHURNED} from {venue}, which was removed")
-
-
-async def _beats_read(found: Soak, broker: Broker) -> None:
-    async with await broker.connect("beats") as connection:
-        channel = await connection.channel()
-        queue = await own_queue(channel, "client", "soak", [(STATUS, "heartbeat.#")])
-        async for message in queue.iterator(no_ack=True):
-            found.hear(Heartbeat.model_validate_json(message.body))
 
 
 def _judge(found: Soak) -> None:

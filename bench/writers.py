@@ -19,7 +19,7 @@ from shared.publisher import Bounds, Outcome, Publication
 
 KEY = "trades.bench.BTCUSDT"
 _CONFIRM_S = 240.0
-#: Messages of aio-pika on their way at a time: its rate grows no more from about 100 on.
+#: Messages of aio-pika on their way at a time; 16 and 1024 are no faster.
 _WINDOW = 256
 
 

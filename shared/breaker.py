@@ -19,8 +19,9 @@ _MAINTENANCE_S = 60.0
 
 
 class Breaker:
-    """Opens after five failures in a row, for 2.5 to 5 s first and up to 25 s; maintenance opens it
-    at once, for 60 s. Then one request may try; it closes the breaker or opens it again."""
+    """Opens after five failures in a row, those within 0.1 s counted once, for 2.5 to 5 s first and
+    up to 25 s; maintenance opens it at once, for 60 s. Then one request may try; it closes the
+    breaker or opens it again."""
 
     def __init__(self, clock: Clock) -> None:
         self.on_change: Callable[[State], None] = lambda _state: None

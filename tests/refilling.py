@@ -10,6 +10,7 @@ import orjson
 from shared.errors import NetworkError
 from shared.kinds import TRADES
 from tests.recording import BTC, Recording
+from tests.waiting import eventually
 from workers.collector.catalogue.row import TradeFeed
 from workers.collector.continuity.gaps import Gaps, Mark, Place
 from workers.collector.continuity.refill import Refill
@@ -98,5 +99,23 @@ async def repairing(desk: Desk) -> AsyncIterator[None]:
         await asyncio.gather(running, return_exceptions=True)
 
 
+async def closed(desk: Desk) -> dict[str, Any]:
+    """The gap as it is told last, once it is closed."""
+    async with repairing(desk):
+        await eventually(lambda: not len(desk.gaps), 5)
+    return desk.told()[-1]
+
+
 def ids(trades: list[Print]) -> list[str]:
     return [trade.id for trade in trades]
+
+
+def lost(desk: Desk) -> set[str]:
+    return set(ids(desk.venue.happened)) - set(desk.published())
+
+
+def stamped(venue: Venue, time: int) -> Print:
+    """A trade that happens at a time of one's choice."""
+    venue.trade()
+    venue.happened[-1] = venue.happened[-1]._replace(timestamp=time)
+    return venue.happened[-1]

@@ -8,15 +8,10 @@ from hypothesis import strategies as st
 
 from shared.kinds import TRADES
 from tests.recording import BTC
-from tests.refilling import PLACE, Desk, Venue, ids, repairing
+from tests.refilling import PLACE, Desk, Venue, closed, ids, repairing
 from tests.waiting import eventually
 from workers.collector.continuity.gaps import Closing, Mark
 from workers.collector.events import Print
-
-
-async def _closed(desk: Desk) -> None:
-    async with repairing(desk):
-        await eventually(lambda: not len(desk.gaps))
 
 
 @pytest.mark.parametrize("dense", [True, False])
@@ -24,9 +19,8 @@ async def test_a_quiet_symbol_is_proven_without_any_new_trade(dense: bool) -> No
     desk = Desk(Venue(dense))
     desk.live(5)
     desk.missed(0)
-    await _closed(desk)
-    closed = desk.told()[-1]
-    assert (closed["state"], closed["recovered"], closed["missing"]) == ("repaired", 0, 0)
+    gap = await closed(desk)
+    assert (gap["state"], gap["recovered"], gap["missing"]) == ("repaired", 0, 0)
     assert desk.published() == ids(desk.venue.happened)
 
 
@@ -63,7 +57,7 @@ async def test_a_second_cut_while_the_first_is_repaired_is_repaired_as_well() ->
         return found
 
     desk.venue.fetch_trades = cut_once  # type: ignore[method-assign]
-    await _closed(desk)
+    await closed(desk)
     assert set(ids(desk.venue.happened)) == set(desk.published())
 
 
@@ -82,7 +76,7 @@ async def test_a_stream_back_while_the_last_page_is_on_its_way_is_asked_again() 
         return found
 
     desk.venue.fetch_trades = late  # type: ignore[method-assign]
-    await _closed(desk)
+    await closed(desk)
     assert set(ids(desk.venue.happened)) == set(desk.published())
 
 
@@ -96,27 +90,19 @@ async def test_what_is_dropped_before_the_begin_of_an_open_gap_comes_back(dense:
     assert lost.timestamp is not None
     desk.trades.flow(BTC).unpublished(lost.id, 1)
     desk.gaps.open(PLACE, "dropped: spool_full", Mark(None, lost.timestamp - 1))
-    await _closed(desk)
+    await closed(desk)
     assert desk.published().count(lost.id) == 2
     assert desk.told()[-1]["absent"] == 0
 
 
-@pytest.mark.parametrize(
-    "dense",
-    [
-        True,
-        pytest.param(
-            False,
-        ),
-    ],
-)
+@pytest.mark.parametrize("dense", [True, False])
 async def test_what_came_while_pages_were_fetched_is_not_published_again(dense: bool) -> None:
     """A long cut: many thousand trades are brought back behind those that are live already."""
     desk = Desk(Venue(dense, limit=1000, reach=10_000))
     desk.live(5)
     desk.missed(6000)
     desk.live(5)
-    await _closed(desk)
+    await closed(desk)
     published = desk.published()
     assert len(published) == len(set(published))
     assert set(published) == set(ids(desk.venue.happened))
@@ -158,10 +144,9 @@ async def test_beyond_reach_a_gap_names_the_first_trade_that_is_there_again() ->
     desk = Desk(Venue(dense=True, reach=20))
     desk.live(5)
     desk.missed(40)
-    await _closed(desk)
-    closed, oldest = desk.told()[-1], desk.venue.happened[-20]
-    assert (closed["last_key"], closed["missing"]) == (desk.venue.happened[4].id, 20)
-    assert (closed["first_key"], closed["first_time"]) == (oldest.id, oldest.timestamp)
+    gap, oldest = await closed(desk), desk.venue.happened[-20]
+    assert (gap["last_key"], gap["missing"]) == (desk.venue.happened[4].id, 20)
+    assert (gap["first_key"], gap["first_time"]) == (oldest.id, oldest.timestamp)
 
 
 @pytest.mark.parametrize("state", ["repaired", "unrepairable"])
@@ -220,19 +205,20 @@ async def _play(desk: Desk, steps: list[tuple[str, int]]) -> None:
             known = set(desk.published())
             desk.intake.on_events([t for t in desk.venue.happened[-count:] if t.id in known], 7)
         elif step == "repair":
-            await _closed(desk)
+            async with repairing(desk):
+                await eventually(lambda: not len(desk.gaps), 5)
     _judge(desk)
 
 
 def _judge(desk: Desk) -> None:
     published = desk.published()
     assert len(published) == len(set(published))
-    closed = [gap for gap in desk.told() if gap["state"] != "open"]
+    ended = [gap for gap in desk.told() if gap["state"] != "open"]
     lost = [t for t in desk.venue.happened if t.id not in set(published)]
     if desk.venue.feed.dense:
-        assert sum(gap["missing"] for gap in closed) == len(lost)
-        assert not any(gap["absent"] for gap in closed)
-    gone = [gap for gap in closed if gap["state"] == "unrepairable"]
+        assert sum(gap["missing"] for gap in ended) == len(lost)
+        assert not any(gap["absent"] for gap in ended)
+    gone = [gap for gap in ended if gap["state"] == "unrepairable"]
     for trade in lost:
         assert trade.timestamp is not None
         assert any(g["last_time"] <= trade.timestamp <= g["first_time"] for g in gone), trade
