@@ -9,6 +9,7 @@ import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
+from tempfile import TemporaryFile
 from urllib.parse import urlsplit
 
 from bench.collector import MARKETS, first_failure, highest, subscribed
@@ -112,19 +113,22 @@ async def _feed(
 ) -> AsyncIterator[tuple[int, Callable[[], None]]]:
     """A feed handler on the source: its pid, and what raises where it has ended."""
     login = urlsplit(amqp_url).netloc
-    process = await asyncio.create_subprocess_exec(
-        *(PYTHON, _FEED, source.urls["rest"], source.urls["ws"], login),
-        *(str(markets), str(connections)),
-        cwd=ROOT / ".fleet",
-        stdout=asyncio.subprocess.DEVNULL,
-        stderr=asyncio.subprocess.DEVNULL,  # it is killed in the end, and says so at length
-    )
+    with TemporaryFile() as told:  # at length, when it is ended as well
+        process = await asyncio.create_subprocess_exec(
+            *(PYTHON, _FEED, source.urls["rest"], source.urls["ws"], login),
+            *(str(markets), str(connections)),
+            cwd=ROOT / ".fleet",
+            stdout=asyncio.subprocess.DEVNULL,
+            stderr=told,
+        )
 
-    def check() -> None:
-        if process.returncode is not None:
-            raise ChildProcessError(f"cryptofeed ended with {process.returncode}")
+        def check() -> None:
+            if process.returncode is not None:
+                told.seek(0)
+                last = told.read().decode(errors="replace").strip().rpartition("\n")[2]
+                raise ChildProcessError(f"cryptofeed ended with {process.returncode}: {last}")
 
-    try:
-        yield process.pid, check
-    finally:
-        await ended_in_time(process)
+        try:
+            yield process.pid, check
+        finally:
+            await ended_in_time(process)

@@ -3,6 +3,7 @@
 Stands alone: nothing of the fleet is importable there.
 """
 
+import asyncio
 import sys
 from typing import Any
 
@@ -41,6 +42,8 @@ def main(rest: str, ws: str, login: str, markets: int, connections: int) -> None
         callbacks = {TRADES: TradeRabbit(**rabbit), TICKER: TickerRabbit(**rabbit)}
         some = symbols[number::connections]
         handler.add_feed(Feed(symbols=some, channels=[TRADES, TICKER], callbacks=callbacks))
+    # Older releases expect the policy to make one, which uvloop's does no more.
+    asyncio.set_event_loop(asyncio.new_event_loop())
     handler.run()
 
 
