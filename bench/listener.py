@@ -1,11 +1,15 @@
-"""A consumer in this process, with the time of each arrival."""
+"""A consumer in this process, with the time of each arrival.
+
+On aiormq, without aio-pika's messages around it: they would be a quarter of what it costs, on cores
+that it shares with what is measured.
+"""
 
 import time
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from typing import Any
 
-from aio_pika.abc import AbstractIncomingMessage
+from aiormq.abc import DeliveredMessage
 
 from shared.broker import Broker, own_queue
 from shared.heap import settle
@@ -26,12 +30,15 @@ async def listening(
     async with await broker.connect("topology") as connection:
         await broker.declare(await connection.channel())
 
-    async def on_message(message: AbstractIncomingMessage) -> None:
-        take(message.routing_key or "", message.body, message.headers, time.time())
+    async def on_message(message: DeliveredMessage) -> None:
+        now_s = time.time()
+        headers = message.header.properties.headers or {}
+        take(message.routing_key or "", message.body, headers, now_s)
 
     async with await broker.connect("listener") as connection:
         channel = await connection.channel(publisher_confirms=False)
         queue = await own_queue(channel, "client", "bench", bindings)
         settle()
-        await queue.consume(on_message, no_ack=True)
+        underlay = await channel.get_underlay_channel()
+        await underlay.basic_consume(queue.name, on_message, no_ack=True)
         yield

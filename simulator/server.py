@@ -12,6 +12,7 @@ from time import time
 import orjson
 from aiohttp import WSCloseCode, WSMsgType, web
 
+from simulator.beat import Beat
 from simulator.clock import SKEW_MS, now_s
 from simulator.dialect import Reply
 from simulator.faults.control import Control
@@ -24,11 +25,8 @@ from simulator.universe import instruments
 from simulator.venue import Venue, open_venue
 from simulator.venues import DIALECTS
 
-TICK_S = 0.001
-"""How often due events are looked for; the lag of a push behind its scheduled time. Event loops
-have no finer timers."""
 IDLE_TICK_S = 0.02
-"""The same while nobody listens."""
+"""How often due events are looked for while nobody listens; else each millisecond."""
 CLOSE_GRACE_S = 0.5
 JSON = "application/json"
 
@@ -64,6 +62,7 @@ class Server:
         self.paused = False
         """Nothing new happens while it is set; what has happened is still answered."""
         self._connections = 0
+        self._second = int(time())
         self._runner: web.ServerRunner | None = None
         self._tasks: list[asyncio.Task[None]] = []
         self._own_paths = {
@@ -111,22 +110,26 @@ class Server:
 
     async def _pump(self) -> None:
         """Let due events happen, on and on."""
-        second = int(time())
         sleepers = cycle(self.venues.values())
-        while True:
-            await asyncio.sleep(TICK_S if self._followed() else IDLE_TICK_S)
-            for venue in self.venues.values():
-                if venue.faults.active:
-                    venue.faults.expire()
-            if self.paused:
-                continue
-            now_ms = time() * 1000
-            for venue in self.venues.values():
-                venue.drive()
-            if int(now_ms / 1000) != second:
-                second = int(now_ms / 1000)
-                self._each_second(int(now_ms))
-            next(sleepers).rouse()
+        with Beat() as beat:
+            while True:
+                await (beat.next() if self._followed() else asyncio.sleep(IDLE_TICK_S))
+                self._expire_faults()
+                if not self.paused:
+                    self._happen(time())
+                    next(sleepers).rouse()
+
+    def _expire_faults(self) -> None:
+        for venue in self.venues.values():
+            if venue.faults.active:
+                venue.faults.expire()
+
+    def _happen(self, now_s: float) -> None:
+        for venue in self.venues.values():
+            venue.drive()
+        if int(now_s) != self._second:
+            self._second = int(now_s)
+            self._each_second(int(1000 * now_s))
 
     def _followed(self) -> bool:
         return any(venue.followed for venue in self.venues.values())
