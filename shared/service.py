@@ -14,6 +14,7 @@ import uvloop
 from shared.clock import Clock
 from shared.config import Settings, load_settings
 from shared.errors import ConfigurationError
+from shared.heap import give_back
 from shared.logs import configure_logging
 from shared.tasks import ended
 
@@ -48,6 +49,7 @@ def run(program: str, main: Main) -> int:
 
     `main` is expected to end within STOP_DEADLINE_S of a stop; then it is cancelled.
     """
+    give_back()
     try:
         settings = load_settings()
         configure_logging(settings.config.logging, program)
