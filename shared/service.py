@@ -14,7 +14,7 @@ import uvloop
 from shared.clock import Clock
 from shared.config import Settings, load_settings
 from shared.errors import ConfigurationError
-from shared.heap import give_back
+from shared.heap import give_back, trimmed
 from shared.logs import configure_logging
 from shared.tasks import ended
 
@@ -69,9 +69,11 @@ async def _guarded(main: Main, settings: Settings) -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.request)
     work = asyncio.ensure_future(main(settings, stop))
+    trimming = asyncio.ensure_future(trimmed())
     stopped = asyncio.ensure_future(stop.wait())
     await asyncio.wait({work, stopped}, return_when=asyncio.FIRST_COMPLETED)
     stopped.cancel()
+    trimming.cancel()
     if not work.done():
         log.info("Stopping")
         await asyncio.wait({work}, timeout=STOP_DEADLINE_S)

@@ -1,9 +1,14 @@
 """What a long-lived process gives back to the system."""
 
+import asyncio
+import ctypes
 import subprocess
 import sys
 
 import pytest
+
+from shared import heap
+from tests.waiting import eventually
 
 #: Answers that are read at once, and among them small things that stay.
 _PROGRAM = """
@@ -34,3 +39,27 @@ def test_large_blocks_leave_no_holes() -> None:
         left[how] = int(subprocess.run(command, capture_output=True, check=True).stdout)
     assert left["tamed"] < 3_000
     assert left["tamed"] <= left["as it is"]
+
+
+async def test_what_is_free_in_between_is_given_back_again_and_again(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    class Libc:
+        trims = 0
+
+        def malloc_trim(self, pad: int) -> int:
+            self.trims += pad == 0
+            return 1
+
+    libc = Libc()
+    monkeypatch.setattr(ctypes, "CDLL", lambda _name: libc)
+    monkeypatch.setattr(heap, "_TRIM_S", 0.01)
+    trimming = asyncio.create_task(heap.trimmed())
+    await eventually(lambda: libc.trims >= 3)
+    trimming.cancel()
+
+
+async def test_without_glibc_nothing_is_done(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ctypes, "CDLL", lambda _name: object())
+    await heap.trimmed()
+    heap.give_back()
