@@ -26,8 +26,9 @@ def give_back() -> None:
 
 
 async def trimmed() -> None:
-    """Give back what is free in between, once a minute, for ever: 0.1-7 ms in a thread of its own,
-    and 2-5 MB of a collector after a dozen cuts. Elsewhere than with glibc nothing is done."""
+    """Give back what is free in between, once a minute, for ever, in a thread: 0.1-2.4 ms, and
+    beside `give_back` another 0.6 MB (binance) to 1.8 MB (htx) of a collector after thirty cuts.
+    Elsewhere than with glibc nothing is done."""
     trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
     while trim is not None:
         await asyncio.sleep(_TRIM_S)

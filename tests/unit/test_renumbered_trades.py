@@ -7,8 +7,6 @@ from tests.refilling import PLACE, RECEIVED, Desk, Venue, closed, ids, lost, sta
 from workers.collector.continuity.gaps import Mark
 from workers.collector.events import Print
 
-HOUR_MS = 3_600_000
-
 
 def renumbered(count: int, since: int) -> list[Print]:
     return [Print("BTC", str(n), 10.0, 1.0, "buy", since + n) for n in range(1, count + 1)]
