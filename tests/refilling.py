@@ -28,14 +28,15 @@ class Venue:
         self.feed = TradeFeed("", dense, limit, pages, "")
         self.happened: list[Print] = []
         self.reach = reach
+        self.ms_between = 0.5  # two trades a millisecond: times alone do not tell them apart
         self.away = 0
         self.asked = 0
 
     def trade(self) -> Print:
         number = len(self.happened) + 100
         name = str(number) if self.feed.dense else f"uuid-{number * 7919 % 1009}-{number}"
-        # Two trades a millisecond: times alone do not tell them apart.
-        print_ = Print("BTC", name, 10.0 + number, 1.0, "buy", 1_000 + number // 2)
+        time = 1_000 + int(number * self.ms_between)
+        print_ = Print("BTC", name, 10.0 + number, 1.0, "buy", time)
         self.happened.append(print_)
         return print_
 

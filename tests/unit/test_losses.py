@@ -44,6 +44,18 @@ def test_what_was_dropped_and_can_not_be_fetched_again_is_named(
     assert (closed["state"], closed["missing"], closed["last_time"]) == ("unrepairable", 1, 4)
 
 
+def test_what_is_dropped_when_its_symbol_is_gone_is_named(station: Station) -> None:
+    station.up()
+    station.live(3)
+    fact = next(fact for fact in station.facts if fact.kind is TRADES)
+    station.collect()
+    station.outbox.dropped(lossless(TRADES, fact.body), "spool_full")
+    opened, closed = station.gaps()
+    assert (opened["symbol"], opened["reason"]) == (BTC, "dropped: spool_full")
+    assert (closed["state"], closed["missing"]) == ("unrepairable", 1)
+    assert not len(station.continuity.gaps)
+
+
 async def test_a_batch_that_was_dropped_is_what_its_rows_were(station: Station) -> None:
     station.up()
     station.live(3)

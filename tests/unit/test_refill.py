@@ -7,11 +7,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from shared.kinds import TRADES
 from tests.recording import BTC, Recording
 from tests.refilling import PLACE, RECEIVED, Desk, Venue, ids, repairing
 from tests.waiting import eventually
-from workers.collector.continuity.gaps import Closing, Gaps, Mark
+from workers.collector.continuity.gaps import Closing, Gaps, Mark, Place
 from workers.collector.events import Print
+from workers.collector.parts import Parts
 
 
 @pytest.mark.parametrize("dense", [True, False])
@@ -98,10 +100,14 @@ async def test_a_stream_that_is_gone_again_keeps_its_gap_open() -> None:
     assert desk.told() == desk.told()[:1]
 
 
-async def test_a_restart_goes_on_from_the_last_known_trade() -> None:
-    venue = Venue(dense=False)
+async def test_a_restart_goes_on_from_a_second_before_the_last_known_trade() -> None:
+    """Trades do not come in the order of their times: some of that second came later, or did not."""
+    venue = Venue(dense=False, limit=30)
+    venue.ms_between = 300
     former = Desk(venue)
-    former.live(8)
+    former.live(6)
+    late = venue.trade()
+    former.live(1)
     last = former.trades.flow(BTC).last
     for _ in range(12):
         venue.trade()
@@ -110,9 +116,71 @@ async def test_a_restart_goes_on_from_the_last_known_trade() -> None:
     desk.gaps.open(PLACE, "restart", last)
     async with repairing(desk):
         await eventually(lambda: not len(desk.gaps))
-    assert set(desk.published()) >= set(ids(venue.happened[8:]))
-    # Those of the last millisecond may come twice, with the same ids.
-    assert len(set(desk.published()) - set(ids(venue.happened[8:]))) <= 1
+    assert set(desk.published()) >= {late.id, *ids(venue.happened[8:])}
+    # Those of the last second come twice, with the same ids; the last one itself need not.
+    assert set(desk.published()) - set(ids(venue.happened[8:])) == set(ids(venue.happened[4:7]))
+
+
+async def test_no_symbol_waits_for_the_second_look_of_others() -> None:
+    desk = Desk(Venue(dense=False))
+    symbols = [f"S{number}/USDT:USDT" for number in range(12)]
+    desk.refill.set_symbols({symbol: Parts(symbol, 0.001) for symbol in symbols})
+    asked, most, asking, go_on = list[str](), 0, 0, asyncio.Event()
+
+    async def fetch(symbol: str, older_than: Print | None = None) -> list[Print]:
+        nonlocal most, asking
+        asked.append(symbol)
+        asking += 1
+        most = max(most, asking)
+        await asyncio.sleep(0.001)
+        asking -= 1
+        return []
+
+    async def sleep(_seconds: float) -> None:
+        await go_on.wait()
+
+    desk.venue.fetch_trades = fetch  # type: ignore[method-assign]
+    desk.clock.sleep = sleep  # type: ignore[method-assign]
+    for symbol in symbols:
+        desk.gaps.open(Place(TRADES, symbol), "cut", Mark(None, 1_000))
+        desk.refill.want(symbol)
+    repairing = asyncio.create_task(desk.refill.run())
+    await eventually(lambda: sorted(asked) == sorted(symbols), message="each was asked once")
+    assert most <= 3, "many thousand trades each"
+    go_on.set()
+    await eventually(lambda: not len(desk.gaps))
+    repairing.cancel()
+
+
+async def test_what_is_let_go_of_is_not_tried_again() -> None:
+    desk = Desk(Venue(dense=False))
+    desk.live(3)
+    desk.missed(3)
+    desk.venue.away = 1000
+    async with repairing(desk):
+        await eventually(lambda: desk.refill._timers)
+        desk.refill.set_symbols({})
+        asked = desk.venue.asked
+        await asyncio.sleep(1.5)
+        assert desk.venue.asked == asked
+        assert not desk.refill._timers
+        assert not desk.refill._tries
+
+
+async def test_a_look_that_ends_when_its_symbol_is_gone_opens_no_gap() -> None:
+    desk = Desk(Venue(dense=True))
+    desk.live(3)
+    fetch = desk.venue.fetch_trades
+
+    async def let_go_meanwhile(symbol: str, older_than: Print | None = None) -> list[Print]:
+        desk.refill.set_symbols({})
+        return await fetch(symbol, older_than)
+
+    desk.venue.fetch_trades = let_go_meanwhile  # type: ignore[method-assign]
+    desk.venue.happened = [desk.venue.trade() for _ in range(30)]
+    assert await desk.refill.look(BTC) == []
+    assert not len(desk.gaps)
+    assert len(desk.published()) == 3
 
 
 @pytest.mark.parametrize("dense", [True, False])

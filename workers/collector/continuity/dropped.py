@@ -38,10 +38,10 @@ class Losses:
             self._unreadable(message, reason)
             return
         for kind, body in _bodies(message):
-            if body["symbol"] not in self._symbols.values():
-                continue
-            self._coverage.broke(kind, body["symbol"], reason)
-            if kind is TRADES and reason != Outcome.UNENCODABLE.value:
+            is_collected = body["symbol"] in self._symbols.values()
+            if is_collected:
+                self._coverage.broke(kind, body["symbol"], reason)
+            if is_collected and kind is TRADES and reason != Outcome.UNENCODABLE.value:
                 self._fetch_again(body, reason)
             else:
                 place = Place(kind, body["symbol"], body.get("timeframe") or "")

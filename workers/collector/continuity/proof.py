@@ -12,15 +12,23 @@ something of what the stream told since, if it told anything, so that they are n
 """
 
 from abc import ABC, abstractmethod
+from asyncio import Semaphore
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from shared.clock import Clock
 from shared.completeness import GapState
 from shared.errors import ExchangeError, NetworkError
 from workers.collector.catalogue.row import TradeFeed
 from workers.collector.continuity.gaps import Closing, Mark
-from workers.collector.continuity.pages import Listed, NamedPages, NumberedPages, TradeClient, mark
+from workers.collector.continuity.pages import (
+    Listed,
+    NamedPages,
+    NumberedPages,
+    Pages,
+    TradeClient,
+    mark,
+)
 from workers.collector.events import Print
 from workers.collector.parts import Parts
 from workers.collector.trades.flow import NamedFlow, NumberedFlow, number_of
@@ -28,6 +36,8 @@ from workers.collector.trades.numbers import Ranges
 from workers.collector.trades.trades import Trades
 
 _SECOND_LOOK_S = 3.0
+#: Symbols whose pages are asked for at a time: each may be tens of thousands of trades.
+_LISTED_AT_ONCE = 3
 
 
 @dataclass(slots=True)
@@ -39,6 +49,12 @@ class Source:
     client: TradeClient
     clock: Clock
     recovered: int = 0  # in all
+    _asking: Semaphore = field(default_factory=lambda: Semaphore(_LISTED_AT_ONCE))
+
+    async def listed(self, pages: Pages, begin: Mark, symbol: str) -> Listed:
+        """What REST lists since `begin`, in turn with other symbols. Raises ExchangeError."""
+        async with self._asking:
+            return await pages.back_to(begin, symbol)
 
     def take(self, trades: Iterable[Print], parts: Parts, begin: Mark) -> list[Print]:
         """Publish those that may be missing since `begin` and did not come."""
@@ -83,11 +99,11 @@ class NamedProof(Proof):
 
     async def verdict(self, begin: Mark) -> Verdict:
         flow, symbol = self._flow, self._parts.symbol
-        first = await self._pages.back_to(begin, symbol)
+        first = await self._source.listed(self._pages, begin, symbol)
         self._take(first.trades, begin)
         await self._source.clock.sleep(_SECOND_LOOK_S)
         seam = mark(first.trades[-1]) if first.trades else begin
-        second = await self._pages.back_to(seam, symbol)
+        second = await self._source.listed(self._pages, seam, symbol)
         self._take(second.trades, begin)
         if first.reached and not second.reached:
             raise NetworkError("more was traded between two answers than one lists")
@@ -130,7 +146,7 @@ class NumberedProof(Proof):
         return self._judged(listed, begin, doubted, slipped)
 
     async def _listed(self, begin: Mark) -> Listed:
-        listed = await self._pages.back_to(begin, self._parts.symbol)
+        listed = await self._source.listed(self._pages, begin, self._parts.symbol)
         newer = self._numbered_anew(listed.trades)
         if newer:
             self._broken_off = mark(newer[0])

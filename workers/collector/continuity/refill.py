@@ -17,12 +17,12 @@ from workers.collector.parts import Parts
 from workers.collector.trades.flow import Flow, NamedFlow, NumberedFlow
 from workers.collector.trades.trades import Trades
 
-#: REST answers asked for at a time, of all symbols.
-_AT_ONCE = 3
+#: Symbols that are worked on at a time: most of that is waiting for a second look.
+_SYMBOLS_AT_ONCE = 64
 
 
 class Refill:
-    """Works on the open gaps of `trades`, some at a time, again and again until each is closed."""
+    """Works on the open gaps of `trades`, many at a time, again and again until each is closed."""
 
     def __init__(
         self, feed: TradeFeed, trades: Trades, gaps: Gaps, client: TradeClient, clock: Clock
@@ -50,6 +50,10 @@ class Refill:
         self._parts = parts
         for symbol in self._proofs.keys() - parts.keys():
             del self._proofs[symbol]
+        for symbol in self._tries.keys() - parts.keys():
+            del self._tries[symbol]
+        for symbol in self._timers.keys() - parts.keys():
+            self._timers.pop(symbol).cancel()
 
     def want(self, symbol: str) -> None:
         """The stream of this symbol runs again: bring back what it missed."""
@@ -62,7 +66,7 @@ class Refill:
     async def run(self) -> None:
         """Refill, for ever."""
         async with asyncio.TaskGroup() as tasks:
-            for _ in range(_AT_ONCE):
+            for _ in range(_SYMBOLS_AT_ONCE):
                 tasks.create_task(self._work())
 
     async def look(self, symbol: str) -> list[Print]:
@@ -76,6 +80,8 @@ class Refill:
         flow = self._trades.flow(symbol)
         begin, pages = flow.last, self._pages(flow)
         page = await pages.newest(symbol)
+        if self._parts.get(symbol) is not parts:
+            return []  # let go of meanwhile
         more_than_a_page = begin != NOWHERE and not pages.reaches(page, begin)
         new = self._source.take(page, parts, begin)
         if flow.jump or more_than_a_page:
