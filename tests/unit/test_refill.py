@@ -136,7 +136,7 @@ async def test_no_symbol_waits_for_the_second_look_of_others() -> None:
         asking -= 1
         return []
 
-    async def sleep(_seconds: float) -> None:
+    async def sleep(seconds: float) -> None:
         await go_on.wait()
 
     desk.venue.fetch_trades = fetch  # type: ignore[method-assign]
