@@ -3,6 +3,7 @@ every venue at once."""
 
 import asyncio
 import json
+from collections import defaultdict
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -27,15 +28,27 @@ class Consumer:
 
     def __init__(self) -> None:
         self.messages: list[AbstractIncomingMessage] = []
+        self._of: dict[str, list[AbstractIncomingMessage]] = defaultdict(list)
+        self._parsed: dict[str, list[Any]] = defaultdict(list)
+
+    def take(self, message: AbstractIncomingMessage) -> None:
+        self.messages.append(message)
+        self._of[message.routing_key or ""].append(message)
+
+    def count(self, key: str) -> int:
+        return len(self._of.get(key, ()))
 
     def bodies(self, key: str) -> list[Any]:
-        return [orjson.loads(m.body) for m in self.messages if m.routing_key == key]
+        """Each is parsed once: whoever waits for something asks again and again."""
+        parsed = self._parsed[key]
+        parsed += (orjson.loads(m.body) for m in self._of.get(key, [])[len(parsed) :])
+        return list(parsed)
 
     def sequences(self, key: str) -> list[int]:
-        return [m.headers["seq"] for m in self.messages if m.routing_key == key]  # type: ignore[misc]
+        return [m.headers["seq"] for m in self._of.get(key, ())]  # type: ignore[misc]
 
     def routing_keys(self) -> set[str]:
-        return {m.routing_key or "" for m in self.messages}
+        return set(self._of)
 
 
 class Fleet:
@@ -88,7 +101,7 @@ async def reading(broker: Broker) -> AsyncIterator[Consumer]:
         await queue.bind("futures_data", "#")
 
         async def take(message: AbstractIncomingMessage) -> None:
-            consumer.messages.append(message)
+            consumer.take(message)
 
         await queue.consume(take, no_ack=True)
         yield consumer

@@ -166,4 +166,4 @@ def _key(kind: str, venue: str, symbol: str) -> str:
 
 
 def _count(fleet: Fleet, venue: str, symbol: str) -> int:
-    return len(fleet.consumer.bodies(_key("orderbook", venue, symbol)))
+    return fleet.consumer.count(_key("orderbook", venue, symbol))

@@ -235,9 +235,9 @@ def _broken_books(fleet: Fleet) -> list[str]:
 async def _recovers(fleet: Fleet, venue: str, what: str) -> None:
     """The symbol whose frames were wrong has true data again: all of it, and soon."""
     keys = [_key(kind, venue, BTC) for kind in ("ticker", "trades", "orderbook")]
-    counts = {key: len(fleet.consumer.bodies(key)) for key in keys}
+    counts = {key: fleet.consumer.count(key) for key in keys}
     await eventually(
-        lambda: all(len(fleet.consumer.bodies(key)) > counts[key] + 2 for key in keys),
+        lambda: all(fleet.consumer.count(key) > counts[key] + 2 for key in keys),
         60,
         f"{what}: BTC flows again",
     )

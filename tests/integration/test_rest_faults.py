@@ -84,9 +84,9 @@ async def _dripped(venue: str, simulator: Simulator, fleet: Fleet) -> None:
     await _applied(simulator, venue, id_)
     id_ = await simulator.fault(venue, "slow_body", over=60, count=1)
     await _applied(simulator, venue, id_)
-    before = len(fleet.consumer.bodies(f"ticker.{venue}.BTCUSDT"))
+    before = fleet.consumer.count(f"ticker.{venue}.BTCUSDT")
     await eventually(
-        lambda: len(fleet.consumer.bodies(f"ticker.{venue}.BTCUSDT")) > before, 5, f"{venue} lives"
+        lambda: fleet.consumer.count(f"ticker.{venue}.BTCUSDT") > before, 5, f"{venue} lives"
     )
 
 

@@ -22,7 +22,7 @@ async def _compare(venue: str, simulator: Simulator, broker_url: str, directory:
     config = simulator.config((venue,), symbols=[BTC])
     key = f"trades.{venue}.BTCUSDT"
     async with collecting(venue, config, broker_url, directory) as fleet:
-        await eventually(lambda: len(fleet.consumer.bodies(key)) > 40, 40, venue)
+        await eventually(lambda: fleet.consumer.count(key) > 40, 40, venue)
         collector = fleet.collector
         page = await collector.client.fetch_trades(BTC)
         streamed = {body["id"]: body for body in fleet.consumer.bodies(key)}
