@@ -20,7 +20,7 @@ from shared.clock import Clock
 from shared.completeness import GapState
 from shared.errors import ExchangeError, NetworkError
 from workers.collector.catalogue.row import TradeFeed
-from workers.collector.continuity.gaps import Closing, Mark
+from workers.collector.continuity.gaps import NOWHERE, Closing, Mark
 from workers.collector.continuity.pages import (
     Listed,
     NamedPages,
@@ -88,6 +88,16 @@ class Proof(ABC):
         self._recovered += len(self._source.take(trades, self._parts, begin))
 
 
+@dataclass(frozen=True, slots=True)
+class _Looked:
+    """What was listed: whether it goes back far enough, the ids, and both ends."""
+
+    reached: bool
+    ids: frozenset[str]
+    oldest: Mark
+    newest: Mark
+
+
 class NamedProof(Proof):
     """By ids that say nothing of each other."""
 
@@ -98,30 +108,38 @@ class NamedProof(Proof):
         flow.seen.hold()
 
     async def verdict(self, begin: Mark) -> Verdict:
-        flow, symbol = self._flow, self._parts.symbol
-        first = await self._source.listed(self._pages, begin, symbol)
-        self._take(first.trades, begin)
+        flow = self._flow
+        first = await self._look(begin, begin)
         await self._source.clock.sleep(_SECOND_LOOK_S)
-        seam = mark(first.trades[-1]) if first.trades else begin
-        second = await self._source.listed(self._pages, seam, symbol)
-        self._take(second.trades, begin)
+        second = await self._look(first.newest if first.ids else begin, begin)
         if first.reached and not second.reached:
             raise NetworkError("more was traded between two answers than one lists")
         self._check_fresh(first, second)
         if not first.reached:
-            after = first.oldest(flow.last)
+            after = first.oldest if first.ids else flow.last
             return Verdict(Closing("unrepairable", after, None, self._recovered), flow.settled)
         gone = len(flow.unsent) + flow.unsent_beyond
         state: GapState = "unrepairable" if gone else "repaired"
         return Verdict(Closing(state, flow.last, gone, self._recovered), flow.settled)
 
-    def _check_fresh(self, first: Listed, second: Listed) -> None:
+    async def _look(self, back_to: Mark, begin: Mark) -> "_Looked":
+        """Take what is listed, and keep what is needed of it: many symbols wait at a time."""
+        listed = await self._source.listed(self._pages, back_to, self._parts.symbol)
+        self._take(listed.trades, begin)
+        trades = listed.trades
+        return _Looked(
+            listed.reached,
+            frozenset(trade.id for trade in trades),
+            mark(trades[0]) if trades else NOWHERE,
+            mark(trades[-1]) if trades else NOWHERE,
+        )
+
+    def _check_fresh(self, first: "_Looked", second: "_Looked") -> None:
         """Raises NetworkError for answers from before what the stream told since it was cut."""
         told = self._flow.witnesses
-        witnesses, trades = {trade.id for trade in told}, (*first.trades, *second.trades)
-        if not witnesses or any(trade.id in witnesses for trade in trades):
+        if not told or any(trade.id in first.ids or trade.id in second.ids for trade in told):
             return
-        since, oldest = told[0].timestamp, trades[0].timestamp if trades else None
+        since, oldest = told[0].timestamp, (first if first.ids else second).oldest.time
         if first.reached or oldest is None or since is None or oldest <= since:
             raise NetworkError("nothing of what the stream told is listed yet")
 
@@ -140,6 +158,7 @@ class NumberedProof(Proof):
         doubted = self._missing_between(listed)
         slipped = self._passed_top(listed)
         if doubted or slipped:
+            del listed  # many symbols wait at a time
             await self._source.clock.sleep(_SECOND_LOOK_S)
             listed = await self._listed(begin)
             slipped = slipped and self._passed_top(listed)
