@@ -1,6 +1,7 @@
 """Bringing trades back, against a venue of which a test knows all that happened."""
 
 import asyncio
+from typing import Any
 
 import orjson
 import pytest
@@ -9,7 +10,7 @@ from hypothesis import strategies as st
 
 from shared.kinds import TRADES
 from tests.recording import BTC, Recording
-from tests.refilling import PLACE, RECEIVED, Desk, Venue, ids, repairing
+from tests.refilling import PLACE, RECEIVED, Desk, Venue, closed, ids, lost, repairing
 from tests.waiting import eventually
 from workers.collector.continuity.gaps import Closing, Gaps, Mark, Place
 from workers.collector.events import Print
@@ -119,6 +120,36 @@ async def test_a_restart_goes_on_from_a_second_before_the_last_known_trade() -> 
     assert set(desk.published()) >= {late.id, *ids(venue.happened[8:])}
     # Those of the last second come twice, with the same ids; the last one itself need not.
     assert set(desk.published()) - set(ids(venue.happened[8:])) == set(ids(venue.happened[4:7]))
+
+
+async def test_what_came_back_before_the_next_cut_is_not_asked_for_again() -> None:
+    """Else a gap that is cut off again and again goes further back each time, without an end."""
+    desk = Desk(Venue(dense=True, reach=10_000))
+    desk.live(5)
+    begin = desk.trades.flow(BTC).last
+    for _ in range(6):
+        desk.missed(100)
+        desk.live(1)
+        desk.venue.asked = 0
+        looked, fetch = asyncio.Event(), desk.venue.fetch_trades
+
+        async def cut_after_the_last_page(symbol: str, older_than: Print | None = None) -> Any:
+            page = await fetch(symbol, older_than)  # noqa: B023
+            if page and page[0].id <= str(int(desk.venue.happened[-1].id) - 100):
+                desk.up = False
+                looked.set()  # noqa: B023
+            return page
+
+        desk.venue.fetch_trades = cut_after_the_last_page  # type: ignore[method-assign]
+        async with repairing(desk):
+            await asyncio.wait_for(looked.wait(), 5)
+            await asyncio.sleep(0.02)
+        desk.venue.fetch_trades, desk.up = fetch, True  # type: ignore[method-assign]
+        assert desk.gaps.last(PLACE) == begin, "it is not proven yet"
+        assert desk.venue.asked <= 12, "a hundred trades are ten pages"
+        assert not lost(desk)
+    ended = await closed(desk)
+    assert (ended["state"], ended["missing"]) == ("repaired", 0)
 
 
 async def test_no_symbol_waits_for_the_second_look_of_others() -> None:

@@ -122,12 +122,12 @@ class NumberedPages(Pages):
         number = number_of(oldest)
         if number is None:
             return False
-        low, holes = number - oldest.fills + 1, self._flow.line.holes.stretches
-        if holes and holes[0][0] < low:
+        low, line = number - oldest.fills + 1, self._flow.line
+        if line.holes and line.holes.stretches[0][0] < low:
             return False
         if begin.key is None or not begin.key.isdecimal():
             return reaches_time(page, begin)
-        return low <= int(begin.key) + 1
+        return low <= line.known_from(int(begin.key) + 1)
 
     def oldest(self, page: Sequence[Print]) -> Print:
         return min(page, key=lambda one: inf if (number := number_of(one)) is None else number)

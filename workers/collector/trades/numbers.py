@@ -92,6 +92,13 @@ class NumberLine:
             return True
         return self._fill(first, last) or self._begin_earlier(first, last)
 
+    def known_from(self, number: int) -> int:
+        """The first number from `number` on of which nobody knows yet whether it was given: all
+        below came, or are among the holes."""
+        if self.first is None or self.last is None or self._resting or number < self.first:
+            return number
+        return max(number, self.last + 1)
+
     def lacks(self, number: int) -> bool:
         """Whether it may come yet, though higher ones came."""
         return number in self.holes or number in self._given_up
