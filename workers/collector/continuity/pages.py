@@ -127,7 +127,7 @@ class NumberedPages(Pages):
             return False
         if begin.key is None or not begin.key.isdecimal():
             return reaches_time(page, begin)
-        return low <= line.known_from(int(begin.key) + 1)
+        return low <= line.unknown_from(int(begin.key) + 1)
 
     def oldest(self, page: Sequence[Print]) -> Print:
         return min(page, key=lambda one: inf if (number := number_of(one)) is None else number)

@@ -122,7 +122,7 @@ class NamedProof(Proof):
         state: GapState = "unrepairable" if gone else "repaired"
         return Verdict(Closing(state, flow.last, gone, self._recovered), flow.settled)
 
-    async def _look(self, back_to: Mark, begin: Mark) -> "_Looked":
+    async def _look(self, back_to: Mark, begin: Mark) -> _Looked:
         """Take what is listed, and keep what is needed of it: many symbols wait at a time."""
         listed = await self._source.listed(self._pages, back_to, self._parts.symbol)
         self._take(listed.trades, begin)
@@ -134,7 +134,7 @@ class NamedProof(Proof):
             mark(trades[-1]) if trades else NOWHERE,
         )
 
-    def _check_fresh(self, first: "_Looked", second: "_Looked") -> None:
+    def _check_fresh(self, first: _Looked, second: _Looked) -> None:
         """Raises NetworkError for answers from before what the stream told since it was cut."""
         told = self._flow.witnesses
         if not told or any(trade.id in first.ids or trade.id in second.ids for trade in told):

@@ -92,7 +92,7 @@ class NumberLine:
             return True
         return self._fill(first, last) or self._begin_earlier(first, last)
 
-    def known_from(self, number: int) -> int:
+    def unknown_from(self, number: int) -> int:
         """The first number from `number` on of which nobody knows yet whether it was given: all
         below came, or are among the holes."""
         if self.first is None or self.last is None or self._resting or number < self.first:
