@@ -51,7 +51,10 @@ async def test_a_recording_gives_what_the_venue_gave(
         together = asyncio.Barrier(len(VENUES))
         runs = [_Run(venue, broker_url, tmp_path / venue) for venue in VENUES]
         live = await _all(run.live(server, together, disturbed) for run in runs)
-    replayed = await _all(run.replayed() for run in runs)
+    # Who asks late, for want of a processor, is told what was true before: a few at a time.
+    replayed: list[Published] = []
+    for few in (runs[:3], runs[3:]):
+        replayed += await _all(run.replayed() for run in few)
     for venue, once, again in zip(VENUES, live, replayed, strict=True):
         _check_equal(venue, once, again)
         told = {gap["kind"] for gap in once.gaps}
