@@ -143,11 +143,10 @@ async def test_what_came_back_before_the_next_cut_is_not_asked_for_again() -> No
         desk.venue.fetch_trades = cut_after_the_last_page  # type: ignore[method-assign]
         async with repairing(desk):
             await asyncio.wait_for(looked.wait(), 5)
-            await asyncio.sleep(0.02)
+            await eventually(lambda: not lost(desk), 5)
         desk.venue.fetch_trades, desk.up = fetch, True  # type: ignore[method-assign]
         assert desk.gaps.last(PLACE) == begin, "it is not proven yet"
         assert desk.venue.asked <= 12, "a hundred trades are ten pages"
-        assert not lost(desk)
     ended = await closed(desk)
     assert (ended["state"], ended["missing"]) == ("repaired", 0)
 
