@@ -116,6 +116,13 @@ class Logging(Section):
     file: str | None = None
 
 
+class Control(Section):
+    """Who may command."""
+
+    #: Commands without the broker's `user_id` are refused; with it, history says who.
+    require_user: bool = False
+
+
 class VenueUrls(Section):
     """Base addresses that replace the venue's own: a proxy, a simulator."""
 
@@ -164,6 +171,7 @@ class Config(BaseSettings):
     collection: Collection = Collection()
     logging: Logging = Logging()
     recording: Recording = Recording()
+    control: Control = Control()
     api_keys_file: str = ".env.keys"
     exchange_configs: dict[VenueName, VenueConfig] = {}
 
@@ -187,6 +195,8 @@ class Environment(BaseModel):
     config_path: Path  # FLEET_CONFIG, default config.json
     home: Path  # FLEET_HOME, default .fleet: everything that the fleet writes at run time
     host_id: str  # FLEET_HOST_ID, default the machine's name
+    egress: str  # FLEET_EGRESS, default host_id: hosts behind one address name the same
+    supervisor_url: str | None = None  # SUPERVISOR_SERVER_URL, which supervisord sets
     rabbitmq_home: Path | None = None  # RABBITMQ_HOME: the server to run a private broker from
 
 
@@ -211,11 +221,14 @@ def read_environment(environ: Mapping[str, str] | None = None) -> Environment:
     amqp_url = env.get("AMQP_URL") or None
     if amqp_url is not None and urlsplit(amqp_url).scheme not in ("amqp", "amqps"):
         raise ConfigurationError("AMQP_URL is not an amqp:// or amqps:// address")
+    host_id = env.get("FLEET_HOST_ID") or os.uname().nodename
     return Environment(
         amqp_url=amqp_url,
         config_path=Path(env.get("FLEET_CONFIG") or "config.json"),
         home=Path(env.get("FLEET_HOME") or ".fleet"),
-        host_id=env.get("FLEET_HOST_ID") or os.uname().nodename,
+        host_id=host_id,
+        egress=env.get("FLEET_EGRESS") or host_id,
+        supervisor_url=env.get("SUPERVISOR_SERVER_URL") or None,
         rabbitmq_home=Path(env["RABBITMQ_HOME"]) if env.get("RABBITMQ_HOME") else None,
     )
 

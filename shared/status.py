@@ -4,8 +4,9 @@ from typing import Any, Literal
 
 from pydantic import Field
 
-from shared.messages import Message, Milliseconds
-from shared.symbolset import Revision
+from shared.completeness import Gap
+from shared.messages import Milliseconds
+from shared.symbolset import Notice, Revision
 
 #: How often a heartbeat is sent, and its size at most.
 HEARTBEAT_S = 2.0
@@ -15,7 +16,7 @@ MAX_HEARTBEAT_BYTES = 4096
 State = Literal["starting", "waiting", "running", "stopping"]
 
 
-class Statistics(Message):
+class Statistics(Notice):
     """FuturesData of one run, in the terms of the `get_statistics` command."""
 
     success: int = Field(default=0, ge=0)  # symbol cycles that gave a valid message
@@ -24,23 +25,48 @@ class Statistics(Message):
     failed: int = Field(default=0, ge=0)  # not taken by the broker
 
 
-class Heartbeat(Message):
+class Heartbeat(Notice):
     """`heartbeat.{role}.{exchange or -}.{worker}` every 2 s; at most 4 kB."""
 
-    role: Literal["collector", "coordinator"]
+    role: Literal["collector", "coordinator", "agent"]
     exchange: str | None  # wire name of the venue, null for a coordinator
     worker: str  # stable id, `binance-0@host`
     epoch: str  # this run, `{worker}/{start_ms}`; compared for equality only
     state: State
     sent_at: Milliseconds
     revision: Revision | None  # the registry's, as far as it was applied
+    mailbox: str | None = None  # its queue on `futures_mailbox`; null: none just now
+    egress: str | None = None  # of a collector, see `Peer.egress`
     statistics: Statistics = Statistics()
     details: dict[str, Any] = {}  # counters by kind, streams, symbols: for people and dashboards
 
 
-class MarketList(Message):
+class MarketList(Notice):
     """`markets.collector.{exchange}.{worker}`: every contract that a venue lists just now."""
 
     exchange: str  # wire name
     worker: str
     symbols: list[str]
+    volumes: dict[str, float] = {}  # quote currency of the last 24 hours, by symbol, as far as known
+
+
+#: A symbol's last trade: its id and venue time in ms, where known.
+TradeMark = tuple[str | None, int | None]
+
+
+class Holdings(Notice):
+    """`holdings.collector.{exchange}.{worker}`: what one of several workers of a venue has.
+
+    Said when it changes and every 2 s. Whoever collects a symbol that is another's by now lets go
+    once that one has it `live`; whoever takes one up goes on from the newest mark it heard.
+    """
+
+    exchange: str
+    worker: str
+    epoch: str
+    state: State  # stopping: it waits for the others to take up what it has, a few seconds
+    revision: Revision | None
+    collected: list[str]  # symbols whose streams it holds, desired or not yet let go
+    live: list[str]  # those of them whose best prices and trades flow
+    marks: dict[str, TradeMark] = {}  # the last trade of each that is safe, by symbol
+    gaps: list[Gap] = []  # open ones

@@ -123,6 +123,21 @@ def heartbeat_key(role: str, exchange: str | None, worker_id: str) -> str:
     return f"heartbeat.{role}.{encode_word(exchange or '-')}.{encode_word(worker_id)}"
 
 
+def holdings_key(exchange: str, worker_id: str) -> str:
+    """Where one of several workers of a venue tells the others what it has."""
+    return f"holdings.collector.{encode_word(exchange)}.{encode_word(worker_id)}"
+
+
+def bulk_key(exchange: str, egress: str) -> str:
+    """Where, on `futures_batches`, the worker that asks for all of one egress passes answers on."""
+    return f"bulk.{encode_word(exchange)}.{encode_word(egress)}"
+
+
+def task_key(exchange: str, symbol: str, task_id: str) -> str:
+    """Where the results of a collection task go on the data exchange."""
+    return f"task.{encode_word(exchange)}.{symbol_key(symbol)}.{encode_word(task_id)}"
+
+
 def markets_key(exchange: str, worker_id: str) -> str:
     """Where a collector tells which symbols its venue lists."""
     return f"markets.collector.{encode_word(exchange)}.{encode_word(worker_id)}"

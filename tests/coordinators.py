@@ -41,7 +41,11 @@ def settings(url: str, home: Path, symbols: Sequence[str] = (BTC, ETH)) -> Setti
     return Settings(
         config=Config(exchanges=EXCHANGES, symbols=tuple(symbols)),
         environment=Environment(
-            amqp_url=url, config_path=home / "config.json", home=home, host_id=home.name
+            amqp_url=url,
+            config_path=home / "config.json",
+            home=home,
+            host_id=home.name,
+            egress=home.name,
         ),
         keys={},
     )

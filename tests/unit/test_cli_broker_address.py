@@ -24,7 +24,13 @@ ENDPOINTS = Endpoints(
 
 def place(home: Path, amqp_url: str | None = None) -> Place:
     return Place(
-        Environment(amqp_url=amqp_url, config_path=home / "config.json", home=home, host_id="host")
+        Environment(
+            amqp_url=amqp_url,
+            config_path=home / "config.json",
+            home=home,
+            host_id="host",
+            egress="host",
+        )
     )
 
 
