@@ -1,10 +1,10 @@
-"""`python -m coordinator [restore|reset]`: the registry of the fleet and its control queue."""
+"""`python -m coordinator [restore|reset|accept]`: the registry of the fleet and its control queue."""
 
 import argparse
 import sys
 
 from coordinator.coordinator import PROGRAM, Coordinator
-from coordinator.recovery import reset, restore
+from coordinator.recovery import accept, reset, restore
 from shared.clock import SystemClock
 from shared.config import Settings
 from shared.errors import BrokerError
@@ -26,12 +26,27 @@ async def _reset(settings: Settings, _: Stop) -> None:
     reset(settings, PROGRAM)
 
 
-_ACTIONS: dict[str, Main] = {"run": _coordinate, "restore": _restore, "reset": _reset}
+async def _accept(settings: Settings, _: Stop) -> None:
+    try:
+        await accept(settings, SystemClock())
+    except BrokerError as error:
+        raise ConnectionError(f"not accepted: {error}") from error
+
+
+_ACTIONS: dict[str, Main] = {
+    "run": _coordinate,
+    "restore": _restore,
+    "reset": _reset,
+    "accept": _accept,
+}
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m coordinator", description=__doc__)
-    help_text = "restore: registry from the mirror; reset: forget the mirror"
+    help_text = (
+        "restore: registry from the mirror; reset: forget the mirror; "
+        "accept: go on without what a later version wrote"
+    )
     parser.add_argument("action", nargs="?", default="run", choices=_ACTIONS, help=help_text)
     action: str = parser.parse_args().action
     program = PROGRAM if action == "run" else f"{PROGRAM}-{action}"

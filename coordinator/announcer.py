@@ -87,9 +87,17 @@ def symbol_set(registry: Registry, venue: str) -> SymbolSet:
     """The message for one venue of a registry that was seeded."""
     revision = registry.revision
     assert revision is not None
+    symbols = list(registry.collected(venue))
+    peers = list(registry.members.get(venue, {}).values())
+    places = {peer.worker: place for place, peer in enumerate(peers)}
+    owners = registry.owners.get(venue, {})
     return SymbolSet(
         exchange=registry.exchanges[venue],
         venue=venue,
         revision=revision,
-        symbols=list(registry.desired.effective(venue)),
+        enabled=venue not in registry.disabled,
+        symbols=symbols,
+        workers=peers,
+        owners=[places[owners[symbol]] for symbol in symbols] if peers else [],
+        tasks=[task for task in registry.tasks.values() if task.exchange == venue],
     )

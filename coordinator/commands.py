@@ -1,25 +1,32 @@
 """Control commands: from the bytes of a message to a command, or to the reason why it is none."""
 
-from collections import Counter
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Any, Literal
 
 import orjson
 
-from shared.config import MAX_SYMBOLS
-from shared.errors import ConfigurationError, DataProcessingError
-from shared.symbols import expand_short, parse_symbol
-from shared.venues import canonical_venue
+from coordinator.fields import Fields, shown
+from shared.collection import CollectionTask
 
 MAX_BODY_BYTES = 64 * 1024
-#: What fits an AMQP short string, which carries the id on the answer as well.
-MAX_CORRELATION_ID_BYTES = 255
-#: How much of a client's text an answer or a log line repeats, in characters.
-_SHOWN = 64
-_FEW = 10
 
-WRITES = ("add_symbol", "remove_symbol", "set_symbols")
-READS = ("get_symbols", "get_statistics")
+#: What changes the registry, what reads it, and what asks a host to do something.
+WRITES = (
+    "add_symbol",
+    "remove_symbol",
+    "set_symbols",
+    "add_task",
+    "remove_task",
+    "enable_exchange",
+    "disable_exchange",
+    "rollback",
+)
+READS = ("get_symbols", "get_statistics", "list_tasks", "get_workers", "get_history")
+ERRANDS = ("restart_worker",)
+COMMANDS = WRITES + READS + ERRANDS
+#: With a `host` they are that host's, and change nothing of the registry but what it has to know.
+SWITCHES = ("enable_exchange", "disable_exchange")
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,10 +38,25 @@ class Command:
     symbols: tuple[str, ...] = ()
     venue: str | None = None  # canonical
     expected_revision: int | None = None  # of the state
+    exchange_name: str | None = None  # the venue as the client called it
+    task: CollectionTask | None = None
+    task_id: str | None = None
+    worker: str | None = None
+    host: str | None = None
+    kind: str | None = None
+    limit: int | None = None
+    before: int | None = None
+    after: str | None = None
+    to: int | None = None
 
     @property
     def writes(self) -> bool:
-        return self.name in WRITES
+        return self.name in WRITES and self.host is None
+
+    @property
+    def is_errand(self) -> bool:
+        """Whether a host has to do it."""
+        return self.name in ERRANDS or self.host is not None
 
     @property
     def symbol(self) -> str:
@@ -45,7 +67,7 @@ class Command:
 class Refusal:
     """A message that is answered with an error, whatever the registry holds."""
 
-    code: str
+    code: Literal["invalid_json", "invalid_command", "unknown_command", "unauthorized"]
     message: str
     correlation_id: str | None
     name: str | None = None  # the command, as the client wrote it
@@ -67,148 +89,96 @@ def parse(body: bytes, property_id: str | None = None) -> Command | Refusal:
     return _command(content, property_id)
 
 
-def shown(text: str) -> str:
-    """A client's text for people: bounded and without control characters."""
-    text = text if len(text) <= _SHOWN else text[:_SHOWN] + "…"
-    return text if text.isprintable() else ascii(text)[1:-1]
-
-
 def _command(content: dict[str, Any], property_id: str | None) -> Command | Refusal:
-    fields = _Fields(content)
+    fields = Fields(content)
     correlation_id = fields.correlation_id() or property_id
     name = content.get("command")
     if not isinstance(name, str):
         reason = "is missing" if name is None else "is not a string"
         return Refusal("invalid_command", f"command: {reason}", correlation_id)
-    if name not in WRITES + READS:
-        known = ", ".join(WRITES + READS)
-        text = f"Unknown command {shown(name)}; known are {known}"
+    if name not in COMMANDS:
+        text = f"Unknown command {shown(name)}; known are {', '.join(COMMANDS)}"
         return Refusal("unknown_command", text, correlation_id, shown(name))
     fields.check_timestamp()
-    command = Command(
-        name,
-        correlation_id,
-        symbols=fields.symbols(name),
-        venue=None if name == "get_statistics" else fields.venue(),
-        expected_revision=fields.expected_revision() if name in WRITES else None,
-    )
+    command = _READERS[name](fields, Command(name, correlation_id))
+    if name in WRITES:
+        command = replace(command, expected_revision=fields.natural("expected_revision"))
     if fields.wrong:
         text = "; ".join(fields.wrong)
         return Refusal("invalid_command", text, correlation_id, name, known=True)
     return command
 
 
-class _Fields:
-    """The fields of a command, each checked; what is wrong is collected, not raised."""
-
-    def __init__(self, content: dict[str, Any]) -> None:
-        self._content = content
-        self.wrong: list[str] = []
-
-    def correlation_id(self) -> str | None:
-        value = self._content.get("correlation_id")
-        if value is None or value == "":
-            return None
-        if not isinstance(value, str):
-            self.wrong.append("correlation_id: is not a string")
-        elif len(value.encode()) > MAX_CORRELATION_ID_BYTES:
-            self.wrong.append(f"correlation_id: is longer than {MAX_CORRELATION_ID_BYTES} bytes")
-        else:
-            return value
-        return None
-
-    def check_timestamp(self) -> None:
-        value = self._content.get("timestamp")
-        if value is not None and not _natural(value):
-            self.wrong.append("timestamp: is not an integer of seconds")
-
-    def expected_revision(self) -> int | None:
-        value = self._content.get("expected_revision")
-        if value is None or _natural(value):
-            return value
-        self.wrong.append("expected_revision: is not an integer from 0 on")
-        return None
-
-    def venue(self) -> str | None:
-        value = self._content.get("exchange")
-        if value is None:
-            return None
-        if not isinstance(value, str):
-            self.wrong.append("exchange: is not a string")
-            return None
-        try:
-            return canonical_venue(value)
-        except ConfigurationError:
-            self.wrong.append(f"exchange: unknown exchange {shown(value)!r}")
-            return None
-
-    def symbols(self, command: str) -> tuple[str, ...]:
-        match command:
-            case "add_symbol" | "remove_symbol":
-                return self._symbol()
-            case "set_symbols":
-                return self._symbol_list()
-            case _:
-                return ()
-
-    def _symbol(self) -> tuple[str, ...]:
-        value = self._content.get("symbol")
-        if value is None:
-            self.wrong.append("symbol: is missing")
-            return ()
-        fault = _symbol_fault(value)
-        if fault:
-            self.wrong.append(f"symbol: {fault}")
-            return ()
-        return (value,)
-
-    def _symbol_list(self) -> tuple[str, ...]:
-        values = self._content.get("symbols")
-        if not isinstance(values, list):
-            self.wrong.append(f"symbols: {'is missing' if values is None else 'is not a list'}")
-            return ()
-        if len(values) > MAX_SYMBOLS:
-            self.wrong.append(f"symbols: {len(values)} are more than {MAX_SYMBOLS}")
-            return ()
-        faults = [fault for value in values if (fault := _symbol_fault(value))]
-        if faults:
-            self.wrong.append(f"symbols: {_some(faults)}")
-            return ()
-        twins = [symbol for symbol, count in Counter(values).items() if count > 1]
-        if twins:
-            self.wrong.append(f"symbols: named more than once: {_some(twins)}")
-        return tuple(values)
+def _symbol(fields: Fields, command: Command) -> Command:
+    return replace(command, symbols=fields.symbol(entries=True), venue=fields.venue())
 
 
-def _symbol_fault(value: Any) -> str | None:
-    """Why a value is not a strict unified symbol, with what was probably meant."""
-    if not isinstance(value, str):
-        return f"{type(value).__name__} is not a string"
-    try:
-        parse_symbol(value)
-    except DataProcessingError as error:
-        meant = _meant(value)
-        return f"{error}, did you mean {meant}" if meant else str(error)
-    return None
+def _symbols(fields: Fields, command: Command) -> Command:
+    return replace(command, symbols=fields.symbol_list(), venue=fields.venue())
 
 
-def _meant(text: str) -> str | None:
-    """The linear perpetual that a short or lower-case form stands for."""
-    if ":" in text or not text.isprintable():
-        return None
-    compact = text.strip().upper().replace("-", "").replace("_", "")
-    try:
-        meant = expand_short(compact)
-    except DataProcessingError:
-        return None
-    return meant if parse_symbol(meant).base.isalnum() else None
+def _venue(fields: Fields, command: Command) -> Command:
+    return replace(command, venue=fields.venue())
 
 
-def _some(texts: list[str]) -> str:
-    """The first few: an answer is no longer than a screen."""
-    few = ", ".join(texts[:_FEW])
-    return few if len(texts) <= _FEW else f"{few} and {len(texts) - _FEW} more"
+def _switch(fields: Fields, command: Command) -> Command:
+    return replace(
+        command,
+        venue=fields.venue(needed=True),
+        exchange_name=fields.exchange_name(),
+        host=fields.text("host"),
+    )
 
 
-def _natural(value: object) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool) and value >= 0
+def _task(fields: Fields, command: Command) -> Command:
+    task = fields.task()
+    return replace(command, task=task, venue=task.exchange if task else None)
+
+
+def _task_id(fields: Fields, command: Command) -> Command:
+    return replace(command, task_id=fields.text("task_id", needed=True))
+
+
+def _task_list(fields: Fields, command: Command) -> Command:
+    return replace(
+        command,
+        venue=fields.venue(),
+        symbols=fields.symbol(needed=False),
+        kind=fields.text("kind"),
+        limit=fields.limit(),
+        after=fields.text("after"),
+    )
+
+
+def _history(fields: Fields, command: Command) -> Command:
+    return replace(command, limit=fields.limit(), before=fields.natural("before"))
+
+
+def _rollback(fields: Fields, command: Command) -> Command:
+    return replace(command, to=fields.natural("to", needed=True))
+
+
+def _worker(fields: Fields, command: Command) -> Command:
+    return replace(command, worker=fields.text("worker", needed=True))
+
+
+def _nothing(_: Fields, command: Command) -> Command:
+    return command
+
+
+_READERS: dict[str, Callable[[Fields, Command], Command]] = {
+    "add_symbol": _symbol,
+    "remove_symbol": _symbol,
+    "set_symbols": _symbols,
+    "get_symbols": _venue,
+    "get_statistics": _nothing,
+    "add_task": _task,
+    "remove_task": _task_id,
+    "list_tasks": _task_list,
+    "enable_exchange": _switch,
+    "disable_exchange": _switch,
+    "get_workers": _venue,
+    "get_history": _history,
+    "rollback": _rollback,
+    "restart_worker": _worker,
+}

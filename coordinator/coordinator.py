@@ -5,14 +5,17 @@ import contextlib
 import logging
 
 from coordinator.announcer import Announcer
-from coordinator.control import Control
+from coordinator.control import Control, Desks
+from coordinator.errands import Errands
+from coordinator.expander import Expander
 from coordinator.identity import Identity
-from coordinator.leadership import Leadership
+from coordinator.leadership import Known, Leadership
 from coordinator.listings import Listings
 from coordinator.log import RegistryLog
+from coordinator.membership import Membership
 from coordinator.mirror import Mirror
 from coordinator.outlet import Outlet
-from coordinator.pulse import Pulse
+from coordinator.pulse import Heard, Pulse
 from coordinator.records import Record, State
 from coordinator.registry import Verdict
 from coordinator.roster import Roster
@@ -46,10 +49,28 @@ class Coordinator:
         self.listings = Listings()
         self.tally = Tally(state_dir, self.roster, clock)
         self.announcer = Announcer(self.log, self.outlet, clock)
-        self.leadership = Leadership(self.log, self.mirror, self.listings, settings.config, clock)
-        self.control = Control(self.broker, self.outlet, self.leadership, self.tally, clock)
-        self.watch = Watch(self.broker, self.roster, self.tally, self.listings, self.announcer)
-        self.pulse = Pulse(identity, self.log, self.outlet, self.roster, self.watch, clock)
+        known = Known(self.listings, self.roster)
+        self.leadership = Leadership(self.log, self.mirror, known, settings.config, clock)
+        errands = Errands(self.leadership, self.roster, self.outlet, clock)
+        control = settings.config.control
+        self.control = Control(
+            self.broker,
+            self.outlet,
+            Desks(self.leadership, self.tally, errands),
+            clock,
+            require_user=control.require_user,
+        )
+        self.watch = Watch(
+            self.broker, self.roster, self.tally, self.listings, self.announcer, clock
+        )
+        self.membership = Membership(
+            self.log, self.leadership, self.roster, self.watch, self.outlet, clock
+        )
+        self.expander = Expander(
+            self.log, self.leadership, self.listings, control.ranking_interval_s, clock
+        )
+        heard = Heard(self.roster, self.watch, self.control)
+        self.pulse = Pulse(identity, self.log, self.outlet, heard, clock)
         self.log.watch(self._mirror)
 
     async def run(self, stop: Stop) -> None:
@@ -61,6 +82,8 @@ class Coordinator:
                 self.leadership.run(),
                 self.announcer.run(),
                 self.watch.run(),
+                self.membership.run(),
+                self.expander.run(),
                 self.pulse.run(),
                 self.mirror.run(self._state),
                 every(SAVE_S, self.tally.save, self.clock),

@@ -1,6 +1,6 @@
 """Which venues list a symbol, as far as their collectors have told."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from shared.errors import ConfigurationError
@@ -25,11 +25,24 @@ class Listings:
     """The latest market list of each venue."""
 
     def __init__(self) -> None:
-        self._symbols: dict[str, frozenset[str]] = {}  # by canonical name: as many as we know
+        #: By canonical name, as many as we know: symbols with their quote turnover of 24 hours.
+        self._symbols: dict[str, dict[str, float | None]] = {}
 
     def update(self, markets: MarketList) -> None:
         """Raises ConfigurationError for a venue that the fleet does not know."""
-        self._symbols[canonical_venue(markets.exchange)] = frozenset(markets.symbols)
+        venue = canonical_venue(markets.exchange)
+        before, volumes = self._symbols.get(venue, {}), markets.volumes
+        # A worker that has just started lists markets before it knows what is traded there.
+        self._symbols[venue] = {s: volumes.get(s, before.get(s)) for s in markets.symbols}
+
+    def known(self, venue: str) -> Mapping[str, float | None] | None:
+        """What a venue lists, by its canonical name, with the turnover of each where known."""
+        return self._symbols.get(venue)
+
+    def ranked(self, venue: str) -> bool:
+        """Whether the turnover of most that a venue lists is known."""
+        symbols = self._symbols.get(venue, {})
+        return 2 * sum(volume is not None for volume in symbols.values()) > len(symbols) > 0
 
     def of(self, symbol: str, exchanges: Sequence[str]) -> Listing:
         on: list[str] = []
@@ -41,7 +54,7 @@ class Listings:
             side.append(exchange)
         return Listing(tuple(on), tuple(absent), tuple(unknown))
 
-    def _listed(self, exchange: str) -> frozenset[str] | None:
+    def _listed(self, exchange: str) -> Mapping[str, float | None] | None:
         try:
             return self._symbols.get(canonical_venue(exchange))
         except ConfigurationError:

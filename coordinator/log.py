@@ -12,7 +12,15 @@ from aio_pika.abc import AbstractConnection, AbstractIncomingMessage
 
 from coordinator.deliveries import deliveries
 from coordinator.outlet import Outlet
-from coordinator.records import Claim, Fence, Record, decode, encode
+from coordinator.records import (
+    Claim,
+    Fence,
+    NewerRecordError,
+    Record,
+    Snapshot,
+    decode,
+    encode,
+)
 from coordinator.registry import Registry, Verdict
 from shared.broker import Broker
 from shared.clock import Clock
@@ -36,6 +44,10 @@ class LeadershipLostError(BrokerError):
     """Raised when another coordinator claimed the registry: leave the command to it."""
 
 
+class OutdatedError(BrokerError):
+    """Raised where this coordinator does not understand the log: others have to lead."""
+
+
 class RegistryLog:
     """Reads the log into `registry`, which nobody else changes, and appends to it.
 
@@ -46,6 +58,9 @@ class RegistryLog:
         self.registry = Registry()
         self.instance = instance  # this run of this coordinator; leads where its claim is the last
         self.malformed = 0
+        #: Whether there are records of a later version that no snapshot has made up for: this
+        #: coordinator knows less than others, and must not lead.
+        self.outdated = False
         self._broker = broker
         self._outlet = outlet
         self._clock = clock
@@ -82,8 +97,12 @@ class RegistryLog:
 
         A record whose confirm was lost may still arrive, but not take effect in a later epoch.
         """
+        if self.outdated:
+            raise OutdatedError("the registry's log holds records of a later version")
         if not self.leading or self.in_doubt:
             await self.claim()
+            if self.outdated:  # which the claim has read
+                raise OutdatedError("the registry's log holds records of a later version")
 
     async def ensure_complete(self, within_s: float) -> None:
         """Know all that was written up to `within_s` ago, and still lead. Raises BrokerError."""
@@ -156,6 +175,9 @@ class RegistryLog:
             raise BrokerError(f"{REGISTRY_STREAM} delivers no offsets: it is not a stream")
         try:
             record = decode(message.body)
+        except NewerRecordError:
+            self._outdate(offset)
+            return
         except DataProcessingError as error:
             self._skip(offset, error)
             return
@@ -167,11 +189,25 @@ class RegistryLog:
             return
         self._last_nonce = record.nonce
         self._missing.pop(record.nonce, None)
+        if self.outdated and isinstance(record, Snapshot) and verdict is Verdict.APPLIED:
+            self.outdated = False
+            log.warning("The registry was written down in a form that we know: taking part again")
         for watcher in self._watchers:
             watcher(record, verdict)
         waiting = self._waiting.get(record.nonce)
         if waiting is not None and not waiting.done():
             waiting.set_result(verdict)
+
+    def _outdate(self, offset: int) -> None:
+        if offset <= self.registry.last_offset:
+            return
+        if not self.outdated:
+            log.error(
+                "The registry's log holds records of a later version, at offset %d first: this "
+                "coordinator does not lead until it is renewed, or `fleet registry accept`",
+                offset,
+            )
+        self.outdated = True
 
     def _skip(self, offset: int, error: DataProcessingError) -> None:
         if offset <= self.registry.last_offset:
@@ -189,5 +225,6 @@ class RegistryLog:
     def _forget(self) -> None:
         log.error("The registry's log was replaced: reading it from the start")
         self.registry = Registry()
+        self.outdated = False
         self._last_nonce = None
         self.in_doubt = True

@@ -14,8 +14,14 @@ class Bereft:
     """The log is empty and a mirror says that it once was not: nothing is done unasked."""
 
     symbols: int | None  # in the mirror; None where that is damaged
+    whole: bool = True  # false: retention took its beginning, and there is no mirror either
 
     def __str__(self) -> str:
+        if not self.whole:
+            return (
+                "the beginning of the registry's log is gone, and there is no mirror: run "
+                "`fleet registry restore` on a host that has one, or delete the stream"
+            )
         held = "is damaged" if self.symbols is None else f"has {self.symbols} symbols"
         return (
             f"the registry's log is empty and the mirror {held}: "
@@ -33,6 +39,8 @@ def opening(
         return Bereft(len(mirror.symbols))
     if isinstance(mirror, Bereft):
         return mirror
+    if registry.cut:
+        return Bereft(None, whole=False)
     return Seed(
         registry=secrets.token_hex(8),
         symbols=list(dict.fromkeys(config.symbols)),

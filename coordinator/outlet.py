@@ -23,6 +23,8 @@ from shared.topology import (
 
 #: The `type` of the message by which a coordinator asks whoever is active to claim the registry.
 TICK = "tick"
+#: And of the one that only has to arrive.
+PING = "ping"
 
 log = logging.getLogger("rabbitmq")
 
@@ -79,8 +81,27 @@ class Outlet:
         return False
 
     async def tick(self) -> None:
+        """Have whoever is active claim. A queue that is full has messages that do the same."""
         message = aio_pika.Message(b"", type=TICK)
-        await self._confirmed(COMMANDS, CONTROL_QUEUE, message, mandatory=True)
+        try:
+            await self._confirmed(COMMANDS, CONTROL_QUEUE, message, mandatory=True)
+        except _RefusedError:
+            log.debug("The control queue takes no tick")
+
+    async def ping(self, mailbox: str) -> bool:
+        """Whether the broker has a queue of that name in the mailbox exchange."""
+        return await self._delivered(mailbox, aio_pika.Message(b"", type=PING))
+
+    async def errand(self, mailbox: str, body: bytes) -> bool:
+        """Hand an errand to a host's agent; False where its mailbox is gone or full."""
+        return await self._delivered(mailbox, aio_pika.Message(body, type="errand"))
+
+    async def _delivered(self, mailbox: str, message: aio_pika.Message) -> bool:
+        try:
+            await self._confirmed(MAILBOX, mailbox, message, mandatory=True)
+        except _RefusedError:
+            return False
+        return True
 
     async def announce(self, body: bytes) -> None:
         await self._transient(SYMBOLS, "", body)

@@ -3,21 +3,78 @@
 import secrets
 from typing import Annotated, Any, Literal
 
+import orjson
 from pydantic import Field, TypeAdapter, ValidationError
 
+from shared.collection import CollectionTask
 from shared.errors import DataProcessingError
 from shared.messages import Message
+from shared.symbolset import Peer
+
+#: What this version of the coordinator writes and can read. Raised with every record or field that
+#: an older one would misunderstand: that one then reads on, and leads no more.
+FORMAT = 2
 
 Symbols = list[str]
 Venues = dict[str, str]  # wire name by canonical name
 
 
+class NewerRecordError(DataProcessingError):
+    """Raised for a record of a later version than ours."""
+
+
 class Change(Message):
-    """Symbols added, removed or set, by a command."""
+    """Symbols or entries added, removed or set, by a command."""
 
     op: Literal["add", "remove", "set"]
     symbols: Symbols
     exchange: str | None = None  # canonical name; null: the global list
+
+
+class Switch(Message):
+    """A venue switched on or off; one that the registry did not know is taken up."""
+
+    op: Literal["switch"] = "switch"
+    exchange: str
+    name: str  # on the wire; without effect where the registry has fixed one
+    enabled: bool
+
+
+class TaskAdded(Message):
+    """A collection task, which replaces none."""
+
+    op: Literal["task"] = "task"
+    task: CollectionTask
+
+
+class TaskRemoved(Message):
+    op: Literal["untask"] = "untask"
+    task_id: str
+
+
+class Members(Message):
+    """Workers of a venue that begin or cease to share its symbols. Moves no `state_revision`."""
+
+    op: Literal["members"] = "members"
+    exchange: str
+    joined: list[Peer] = []
+    left: dict[str, str] = {}  # worker: why
+
+
+class Listed(Message):
+    """What the market list of a venue makes of the entries, and of symbols that it lacks."""
+
+    op: Literal["listed"] = "listed"
+    exchange: str
+    expansions: dict[str, Symbols]  # by entry
+    unlisted: Symbols  # desired by name, and not listed
+
+
+class Rollback(Message):
+    """What is desired becomes again what it was at an earlier state revision."""
+
+    op: Literal["rollback"] = "rollback"
+    to: int = Field(ge=0)
 
 
 class NoChange(Message):
@@ -45,7 +102,19 @@ class ConfigChange(Message):
     seen: Symbols  # the configuration's whole list
 
 
-Op = Annotated[Change | NoChange | Seed | ConfigChange, Field(discriminator="op")]
+Op = Annotated[
+    Change
+    | Switch
+    | TaskAdded
+    | TaskRemoved
+    | Members
+    | Listed
+    | Rollback
+    | NoChange
+    | Seed
+    | ConfigChange,
+    Field(discriminator="op"),
+]
 
 
 class Given(Message):
@@ -66,6 +135,29 @@ class Remembered(Message):
     answer: str
 
 
+class Undo(Message):
+    """Each list that an operation changed, as it was before; what it left alone is null."""
+
+    symbols: Symbols | None = None
+    own: dict[str, Symbols] | None = None
+    excluded: dict[str, Symbols] | None = None
+    disabled: Symbols | None = None
+    tasks: list[CollectionTask] | None = None
+
+
+class Note(Message):
+    """A line of the registry's history."""
+
+    state_revision: int  # after it
+    at: int  # seconds
+    by: str | None  # the broker's user, `config`, or null where a command carried none
+    coordinator: str  # which of them took it
+    what: str  # the command, or what it was instead
+    exchange: str | None = None  # canonical
+    text: str
+    undo: Undo | None = None  # null: it moved no state revision
+
+
 class State(Message):
     """The whole registry, as a snapshot and the mirror carry it."""
 
@@ -78,6 +170,13 @@ class State(Message):
     excluded: dict[str, Symbols]
     config_symbols: Symbols
     applied: list[Remembered]
+    disabled: Symbols = []  # venues
+    tasks: list[CollectionTask] = []
+    expansions: dict[str, dict[str, Symbols]] = {}  # by venue and entry
+    unlisted: dict[str, Symbols] = {}  # by venue
+    members: dict[str, list[Peer]] = {}  # by venue, in the order in which they joined
+    owners: dict[str, dict[str, Symbols]] = {}  # by venue and worker
+    history: list[Note] = []
 
 
 def _nonce() -> str:
@@ -89,6 +188,7 @@ class Entry(Message):
 
     nonce: str = Field(default_factory=_nonce)
     by: str  # the run of the coordinator which wrote it
+    format: int = FORMAT
 
 
 class Claim(Entry):
@@ -110,6 +210,8 @@ class Operation(Entry):
     epoch: int
     op: Op
     given: Given | None = None
+    at: int = 0  # seconds
+    user: str | None = None  # whose command it was, as far as the broker vouches for that
 
 
 class Snapshot(Entry):
@@ -125,11 +227,26 @@ _records: TypeAdapter[Record] = TypeAdapter(Annotated[Record, Field(discriminato
 
 
 def decode(body: bytes) -> Record:
-    """The record in a message of the log. Raises DataProcessingError."""
+    """The record in a message of the log. Raises DataProcessingError, and its NewerRecordError
+    where a later version of the coordinator wrote it."""
     try:
-        return _records.validate_json(body)
+        record = _records.validate_json(body)
     except ValidationError as error:
+        if _format(body) > FORMAT:
+            raise NewerRecordError("a record of a later version") from None
         raise DataProcessingError(f"not a record: {error.errors()[0]['msg']}") from None
+    if record.format > FORMAT:
+        raise NewerRecordError("a record of a later version")
+    return record
+
+
+def _format(body: bytes) -> int:
+    """As a record says it that we can not read otherwise."""
+    try:
+        said = orjson.loads(body).get("format")
+    except (orjson.JSONDecodeError, AttributeError):
+        return 0
+    return said if isinstance(said, int) and not isinstance(said, bool) else 0
 
 
 def encode(record: Record) -> bytes:

@@ -12,6 +12,7 @@ _RUNS_KEPT = 8
 _MAX_WORKERS = 2000
 
 _NOTHING = Statistics()
+_MOST = 2**53 - 1  # what `Count` holds: nobody who counts beyond it is honest
 
 
 class WorkerTotals(BaseModel):
@@ -112,10 +113,10 @@ def _display(exchange: str) -> str:
 
 def _sum(one: Statistics, other: Statistics) -> Statistics:
     return Statistics(
-        success=one.success + other.success,
-        errors=one.errors + other.errors,
-        published=one.published + other.published,
-        failed=one.failed + other.failed,
+        success=min(_MOST, one.success + other.success),
+        errors=min(_MOST, one.errors + other.errors),
+        published=min(_MOST, one.published + other.published),
+        failed=min(_MOST, one.failed + other.failed),
     )
 
 

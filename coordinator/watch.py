@@ -1,4 +1,4 @@
-"""Hears what the fleet tells of itself: heartbeats and market lists on `futures_status`."""
+"""Hears what the fleet tells of itself on `futures_status`: heartbeats, holdings, market lists."""
 
 import logging
 
@@ -11,12 +11,15 @@ from coordinator.listings import Listings
 from coordinator.roster import Roster
 from coordinator.tally import Tally
 from shared.broker import Broker, own_queue
-from shared.errors import ConfigurationError
-from shared.status import Heartbeat, MarketList
-from shared.topology import STATUS
+from shared.clock import Clock
+from shared.errors import ConfigurationError, DataProcessingError
+from shared.status import Heartbeat, Holdings, MarketList
+from shared.topology import MAILBOX, STATUS, heartbeat_key, holdings_key, markets_key
 
-_BINDINGS = ("heartbeat.collector.#", "heartbeat.coordinator.#", "markets.#")
+_BINDINGS = ("heartbeat.*.#", "holdings.collector.#", "markets.collector.#")
 _PREFETCH = 200
+#: Between the last message heard and the next one, of whoever. More: the broker was away, or we.
+_DEAFENED_S = 5.0
 
 log = logging.getLogger("main")
 
@@ -31,13 +34,25 @@ class Watch:
         tally: Tally,
         listings: Listings,
         announcer: Announcer,
+        clock: Clock,
     ) -> None:
         self.malformed = 0
+        self.mailbox: str | None = None  # our own queue, while there is one
         self._broker = broker
         self._roster = roster
         self._tally = tally
         self._listings = listings
         self._announcer = announcer
+        self._clock = clock
+        self._on_duty_since: float | None = None
+        self._heard_at = clock.monotonic()
+
+    def on_duty_s(self) -> float:
+        """How long we have heard the fleet without a break."""
+        now = self._clock.monotonic()
+        if self._on_duty_since is None or now - self._heard_at > _DEAFENED_S:
+            return 0.0
+        return now - self._on_duty_since
 
     async def run(self) -> None:
         await self._broker.keep("coordinator status", self._session)
@@ -48,19 +63,43 @@ class Watch:
         await self._broker.declare(channel)
         bindings = [(STATUS, key) for key in _BINDINGS]
         queue = await own_queue(channel, "coordinator", self._broker.name, bindings)
-        async for message in deliveries(channel, queue.name):
-            self.take(message)
-            await message.ack()
+        await queue.bind(MAILBOX, queue.name)
+        self.mailbox, self._on_duty_since = queue.name, None
+        try:
+            async for message in deliveries(channel, queue.name):
+                if message.exchange != MAILBOX:  # else it is a ping: that it arrived is all
+                    self.take(message)
+                await message.ack()
+        finally:
+            self.mailbox = self._on_duty_since = None
 
     def take(self, message: AbstractIncomingMessage) -> None:
+        """Take a message whose routing key says the same of its sender as its body: who may write
+        what is known to the broker by the key alone."""
+        now, key = self._clock.monotonic(), message.routing_key or ""
+        if self._on_duty_since is None or now - self._heard_at > _DEAFENED_S:
+            self._on_duty_since = now
+        self._heard_at = now
         try:
-            if (message.routing_key or "").startswith("markets."):
-                self._listings.update(MarketList.model_validate_json(message.body))
-            else:
-                self._hear(Heartbeat.model_validate_json(message.body))
-        except (ValidationError, ConfigurationError):
+            self._take(key.partition(".")[0], key, message.body)
+        except (ValidationError, ConfigurationError, DataProcessingError):
             self.malformed += 1
-            log.debug("A status message on %r is malformed", message.routing_key)
+            log.debug("A status message on %r is malformed", key)
+
+    def _take(self, what: str, key: str, body: bytes) -> None:
+        match what:
+            case "markets":
+                markets = MarketList.model_validate_json(body)
+                _check(key, markets_key(markets.exchange, markets.worker))
+                self._listings.update(markets)
+            case "holdings":
+                holdings = Holdings.model_validate_json(body)
+                _check(key, holdings_key(holdings.exchange, holdings.worker))
+                self._roster.hold(holdings)
+            case _:
+                beat = Heartbeat.model_validate_json(body)
+                _check(key, heartbeat_key(beat.role, beat.exchange, beat.worker))
+                self._hear(beat)
 
     def _hear(self, heartbeat: Heartbeat) -> None:
         fresh = self._roster.hear(heartbeat)
@@ -69,3 +108,8 @@ class Watch:
         self._tally.observe(heartbeat)
         if fresh:
             self._announcer.hurry(heartbeat.exchange)
+
+
+def _check(key: str, expected: str) -> None:
+    if key != expected:
+        raise DataProcessingError(f"said on {key} what belongs on {expected}")

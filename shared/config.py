@@ -121,6 +121,7 @@ class Control(Section):
 
     #: Commands without the broker's `user_id` are refused; with it, history says who.
     require_user: bool = False
+    ranking_interval_s: float = Field(default=3600, ge=1)  # how often `top:N` is ranked anew
 
 
 class VenueUrls(Section):

@@ -1,6 +1,6 @@
 """What processes tell of themselves on `futures_status`."""
 
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
@@ -13,16 +13,17 @@ HEARTBEAT_S = 2.0
 MAX_HEARTBEAT_BYTES = 4096
 
 
+Count = Annotated[int, Field(ge=0, lt=2**53)]  # JSON's integers go no further
 State = Literal["starting", "waiting", "running", "stopping"]
 
 
 class Statistics(Notice):
     """FuturesData of one run, in the terms of the `get_statistics` command."""
 
-    success: int = Field(default=0, ge=0)  # symbol cycles that gave a valid message
-    errors: int = Field(default=0, ge=0)  # symbol cycles that did not
-    published: int = Field(default=0, ge=0)  # confirmed by the broker
-    failed: int = Field(default=0, ge=0)  # not taken by the broker
+    success: Count = 0  # symbol cycles that gave a valid message
+    errors: Count = 0  # symbol cycles that did not
+    published: Count = 0  # confirmed by the broker
+    failed: Count = 0  # not taken by the broker
 
 
 class Heartbeat(Notice):

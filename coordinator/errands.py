@@ -1,0 +1,91 @@
+"""What only a host itself can do: handed to its agent."""
+
+import hashlib
+import secrets
+from dataclasses import dataclass, replace
+
+import orjson
+
+from coordinator.answers import success
+from coordinator.commands import Command
+from coordinator.leadership import Leadership, Sender
+from coordinator.outlet import Outlet
+from coordinator.roster import Roster
+from shared.clock import Clock
+from shared.errands import Errand
+from shared.errors import CommandError
+
+
+@dataclass(frozen=True, slots=True)
+class Errands:
+    """Sends errands, and answers that they were taken: what became of one stands in the agent's
+    heartbeat, and in that of the worker."""
+
+    leadership: Leadership
+    roster: Roster
+    outlet: Outlet
+    clock: Clock
+
+    async def answer(self, command: Command, sender: Sender) -> bytes:
+        """The answer to a command that a host has to do. Raises CommandError and BrokerError."""
+        await self.leadership.claim()
+        if command.name == "restart_worker":
+            return await self._restart(command, sender)
+        return await self._switch(command, sender)
+
+    async def _restart(self, command: Command, sender: Sender) -> bytes:
+        worker = command.worker or ""
+        member = self.roster.of(worker)
+        if member is None:
+            raise CommandError("invalid_command", f"worker: {worker!r} was never heard of")
+        host = worker.partition("@")[2]
+        errand = Errand(
+            id=_id(command, sender), action="restart", worker=worker, sent_at=self.clock.now_ms()
+        )
+        await self._hand(host, errand)
+        data = {"worker": worker, "host": host, "errand": errand.id}
+        text = f"The agent of {host} restarts {worker}"
+        now_s = self.clock.now_ms() // 1000
+        return orjson.dumps(success(command.name, command.correlation_id, text, data, now_s))
+
+    async def _switch(self, command: Command, sender: Sender) -> bytes:
+        """Have one host begin or cease to collect an exchange. What begins has to be on for all."""
+        host, venue = command.host or "", command.venue or ""
+        self._mailbox_of(host)  # before anything is changed
+        enable = command.name == "enable_exchange"
+        if enable:
+            here = replace(command, host=None)
+            answer = orjson.loads(await self.leadership.write(here, sender))
+            if not answer["success"]:
+                return orjson.dumps(answer)
+        else:
+            answer = orjson.loads(await self.leadership.switched(command))
+        action = "add" if enable else "leave"
+        errand = Errand(
+            id=_id(command, sender), action=action, exchange=venue, sent_at=self.clock.now_ms()
+        )
+        await self._hand(host, errand)
+        answer["data"] |= {"host": host, "errand": errand.id, "enabled": enable}
+        name = answer["data"]["exchange"]
+        answer["message"] = f"The agent of {host} {'adds' if enable else 'leaves'} {name}"
+        return orjson.dumps(answer)
+
+    async def _hand(self, host: str, errand: Errand) -> None:
+        mailbox = self._mailbox_of(host)
+        body = errand.model_dump_json(exclude_none=True).encode()
+        if not await self.outlet.errand(mailbox, body):
+            raise CommandError("unavailable", f"The agent of host {host} is gone")
+
+    def _mailbox_of(self, host: str) -> str:
+        for beat in self.roster.alive("agent"):
+            if beat.worker.partition("@")[2] == host and beat.mailbox is not None:
+                return beat.mailbox
+        raise CommandError("unavailable", f"No agent of host {host} is alive")
+
+
+def _id(command: Command, sender: Sender) -> str:
+    """The same for a command that is repeated, which is then done once."""
+    if command.correlation_id is None:
+        return secrets.token_hex(8)
+    named = repr((sender.user, command.correlation_id, sender.digest)).encode()
+    return hashlib.blake2b(named, digest_size=8).hexdigest()

@@ -1,0 +1,95 @@
+"""What entries mean on each venue, and which symbols its market list lacks: kept in the log."""
+
+import logging
+from collections.abc import Mapping
+
+from coordinator.leadership import Leadership
+from coordinator.listings import Listings
+from coordinator.log import RegistryLog
+from coordinator.records import Listed
+from coordinator.registry import Registry
+from shared.clock import Clock
+from shared.config import MAX_SYMBOLS
+from shared.entries import expanded, is_entry, is_ranking
+from shared.errors import BrokerError, CommandError
+
+LOOK_S = 1.0
+
+log = logging.getLogger("main")
+
+
+class Expander:
+    """Looks at the market lists each second; rankings are made anew each `interval_s`."""
+
+    def __init__(
+        self,
+        registry_log: RegistryLog,
+        leadership: Leadership,
+        listings: Listings,
+        interval_s: float,
+        clock: Clock,
+    ) -> None:
+        self._log = registry_log
+        self._leadership = leadership
+        self._listings = listings
+        self._interval_s = interval_s
+        self._clock = clock
+        self._ranked_at: dict[str, float] = {}  # by venue
+
+    async def run(self) -> None:
+        """Expand, for ever."""
+        while True:
+            await self._clock.sleep(LOOK_S)
+            if not self._log.leading or not self._log.registry.seeded:
+                self._ranked_at.clear()
+                continue
+            try:
+                for venue in list(self._log.registry.exchanges):
+                    await self._look(venue)
+            except (BrokerError, CommandError) as error:
+                log.debug("The entries can not be expanded: %s", error)
+
+    async def _look(self, venue: str) -> None:
+        listed = self._listings.known(venue)
+        if not listed or venue in self._log.registry.disabled:
+            return
+        now = self._clock.monotonic()
+        rank = now >= self._ranked_at.get(venue, float("-inf")) + self._interval_s
+        rank = rank and self._listings.ranked(venue)
+        op = meaning(self._log.registry, venue, listed, rank=rank)
+        if rank:
+            self._ranked_at[venue] = now
+        if op is None:
+            return
+        before = set(self._log.registry.unlisted.get(venue, ()))
+        if await self._leadership.operate(op):
+            for symbol in sorted(set(op.unlisted) - before):
+                log.warning("Symbol %s is not listed on %s", symbol, venue)
+            for symbol in sorted(before - set(op.unlisted)):
+                log.info("Symbol %s is listed on %s, or not asked for any more", symbol, venue)
+
+
+def meaning(
+    registry: Registry, venue: str, listed: Mapping[str, float | None], *, rank: bool
+) -> Listed | None:
+    """What changed in what a venue's market list means; None where nothing did. Without `rank` a
+    ranking that was made stays, but for symbols that are listed no more."""
+    named = registry.desired.named(venue)
+    known = registry.desired.expansions.get(venue, {})
+    meant: dict[str, list[str]] = {}
+    room = MAX_SYMBOLS - sum(not is_entry(name) for name in named)
+    for entry in filter(is_entry, named):
+        before = known.get(entry)
+        if is_ranking(entry) and not rank:
+            if before is None:
+                continue  # its time comes
+            symbols = [symbol for symbol in before if symbol in listed]
+        else:
+            symbols = expanded(entry, listed)
+        meant[entry] = symbols[: max(0, room)]
+        room -= len(meant[entry])
+    unlisted = [name for name in named if not is_entry(name) and name not in listed]
+    is_known = {entry: tuple(symbols) for entry, symbols in meant.items()} == dict(known)
+    if is_known and tuple(unlisted) == registry.unlisted.get(venue, ()):
+        return None
+    return Listed(exchange=venue, expansions=meant, unlisted=unlisted)
