@@ -69,6 +69,7 @@ class Budget:
         now = clock.monotonic()
         self._full_at = {venue: now + limit.burst_s - idle_s for venue, limit in limits.items()}
         self._banned_until: dict[str, float] = {}
+        self._shares = dict.fromkeys(limits, 1.0)
         self._waiting: dict[str, list[_Ticket]] = {venue: [] for venue in limits}
         self._numbers = itertools.count()
 
@@ -77,9 +78,10 @@ class Budget:
         weight that the venue's burst can never hold."""
         limit = self._limits[venue]
         allowed_s = limit.burst_s * (1 - request_class.value)
-        cost_s = weight / limit.per_second
-        if cost_s > allowed_s:
+        if weight / limit.per_second > allowed_s:
             raise ConfigurationError(f"{venue}: a request of weight {weight} exceeds the burst")
+        # What a share alone never affords takes all of it.
+        cost_s = min(weight / (limit.per_second * self._shares[venue]), allowed_s)
         ticket = _Ticket(request_class, next(self._numbers), self._clock.monotonic())
         waiting = self._waiting[venue]
         waiting.append(ticket)
@@ -90,6 +92,10 @@ class Budget:
         finally:
             waiting.remove(ticket)
             self._wake_head(venue)
+
+    def share(self, venue: str, part: float) -> None:
+        """Spend no more than this part of the venue's limit, from 0 to 1: others spend the rest."""
+        self._shares[venue] = part
 
     def ban(self, venue: str, seconds: float) -> None:
         """No request to `venue` before `seconds` have passed; a longer ban stays."""

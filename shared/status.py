@@ -52,7 +52,7 @@ class MarketList(Notice):
 
 
 #: A symbol's last trade: its id and venue time in ms, where known.
-TradeMark = tuple[str | None, int | None]
+TradeMark = tuple[Annotated[str, Field(max_length=128)] | None, Milliseconds | None]
 
 
 class Holdings(Notice):

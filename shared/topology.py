@@ -128,6 +128,11 @@ def holdings_key(exchange: str, worker_id: str) -> str:
     return f"holdings.collector.{encode_word(exchange)}.{encode_word(worker_id)}"
 
 
+def holdings_pattern(exchange: str) -> str:
+    """The binding for what all workers of a venue tell each other."""
+    return f"holdings.collector.{encode_word(exchange)}.*"
+
+
 def bulk_key(exchange: str, egress: str) -> str:
     """Where, on `futures_batches`, the worker that asks for all of one egress passes answers on."""
     return f"bulk.{encode_word(exchange)}.{encode_word(egress)}"

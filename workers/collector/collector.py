@@ -50,11 +50,14 @@ from workers.collector.publishing import Publishing
 from workers.collector.quarantine import Quarantine
 from workers.collector.quotes import Quotes
 from workers.collector.recording.recorder import Recorder
-from workers.collector.status import StatusTeller
+from workers.collector.sharing.sharing import Member, Sharing
+from workers.collector.status import StatusTeller, Tidings
 from workers.collector.streams import Streams
 from workers.collector.trades.trades import Trades
 
-_DRAIN_S = 5.0
+_DRAIN_S = 3.5
+#: How long a worker that stops waits for others to take up what it has, where there are others.
+_HAND_OVER_S = 5.0
 #: Names of symbols that the venue does not list, in a heartbeat at most.
 _UNLISTED_TOLD = 10
 
@@ -64,11 +67,15 @@ class Collector:
 
     outbox_class: type[Outbox] = Outbox
 
-    def __init__(self, settings: Settings, venue: str, exchange: str, clock: Clock) -> None:
+    def __init__(
+        self, settings: Settings, venue: str, exchange: str, clock: Clock, index: int = 0
+    ) -> None:
+        """`index` tells the workers of a venue on one host apart."""
         config, row = settings.config, CATALOGUE[venue]
         self.row = row
-        self.program = f"collector-{venue}"
-        self.worker = f"{venue}-0@{settings.environment.host_id}"
+        self.program = f"collector-{venue}" if index == 0 else f"collector-{venue}-{index}"
+        self.worker = f"{venue}-{index}@{settings.environment.host_id}"
+        self.egress = settings.environment.egress
         self.epoch = f"{self.worker}/{clock.now_ms()}"
         self.exchange = exchange
         self.state: State = "starting"
@@ -90,11 +97,12 @@ class Collector:
         self.quarantine = Quarantine(self.log)
         publishing = Publishing(exchange, self.outbox, self.quarantine, clock)
         self.intake = Intake(publishing)
+        self.budget = Budget({venue: row.limit}, clock, idle_s=age_s())
         self.client = VenueClient(
             row,
             config.venue(venue),
             settings.keys.get(venue, VenueKeys()),
-            Budget({venue: row.limit}, clock, idle_s=age_s()),
+            self.budget,
             clock,
         )
         self.client.send_frames_to(self.intake)
@@ -147,9 +155,22 @@ class Collector:
             self.log,
         )
         self.desired = DesiredSymbols(
-            venue, exchange, state_dir / "symbols.json", list(config.symbols)
+            self.worker, venue, exchange, state_dir / "symbols.json", list(config.symbols)
         )
-        self.status = StatusTeller(self.broker, self._heartbeat, self._market_list)
+        self.sharing = Sharing(
+            Member(row, origin, self.egress),
+            self.desired,
+            self.continuity,
+            self.trades,
+            self.timeframes,
+            state_dir / "peers.json",
+        )
+        self.status = StatusTeller(
+            self.broker,
+            Tidings(
+                self._heartbeat, self._market_list, lambda: self.sharing.holdings(self.state)
+            ),
+        )
 
     def _route(self, publishing: Publishing) -> None:
         """Who takes the events of each type, and who hears of what."""
@@ -203,10 +224,12 @@ class Collector:
         saving = every(HEARTBEAT_S, self._save_sequences, self.clock)
         work = (self.outbox.run(), self.status.run(), self.vitals.run(), saving)
         async with self.recorder or nullcontext(), running(stop, *work):
-            listening = self.desired.listen(self.broker, self.worker)
+            listening = self.desired.listen(self.broker)
             async with running(stop, listening, self._collect()):
                 await stop.wait()
                 self.state = "stopping"
+                self.status.hurry()
+                await self.sharing.hand_over(_HAND_OVER_S)
             await self.streams.stop()
             await self.continuity.finish()
             await asyncio.gather(self._leave_venue(), self._drain())
@@ -227,7 +250,9 @@ class Collector:
         await self.listings.load()
         self.status.markets_changed()
         self.state = "running"
+        self.status.hurry()
         async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(self.sharing.run())
             tasks.create_task(self._follow_desired())
             tasks.create_task(self.bulk.run())
             tasks.create_task(self.settlements.run())
@@ -258,7 +283,8 @@ class Collector:
             await self.desired.changed.wait()
             self.desired.changed.clear()
             revision = self.desired.revision
-            listed = self.listings.listed(self.desired.symbols)
+            listed = self.listings.listed(self.sharing.wanted(self.intake.parts))
+            self.sharing.share_budget(self.budget)
             streams = self._subscriptions(listed)
             added = set(listed) - set(self.intake.parts)
             self.intake.set_markets([self.client.markets[symbol] for symbol in listed])
@@ -268,6 +294,7 @@ class Collector:
             self.candles.set_symbols(self.intake.parts.values())
             wanted = Wanted(streams, self.listings.unlisted, revision)
             self.continuity.set_symbols(self.intake.parts, wanted)
+            self.sharing.collected(listed)
             await self.streams.apply(streams)
 
     def _subscriptions(self, symbols: list[str]) -> list[Subscription]:
@@ -292,6 +319,8 @@ class Collector:
             state=self.state,
             sent_at=self.clock.now_ms(),
             revision=self.desired.revision,
+            mailbox=self.desired.mailbox,
+            egress=self.egress,
             statistics=Statistics(
                 success=self.cycle.success,
                 errors=self.cycle.errors,
@@ -319,7 +348,10 @@ class Collector:
 
     def _market_list(self) -> MarketList:
         return MarketList(
-            exchange=self.exchange, worker=self.worker, symbols=list(self.client.markets)
+            exchange=self.exchange,
+            worker=self.worker,
+            symbols=list(self.client.markets),
+            volumes=self.bulk.turnover(),
         )
 
     async def _save_sequences(self) -> None:

@@ -61,6 +61,7 @@ class Continuity:
         self.hurry_rest: Callable[[], None] = lambda: None
         self._wanted = Wanted()
         self._publishing, self._clock = publishing, publishing.clock
+        self.clock, self.feeds = publishing.clock, feeds
         self._feeds = feeds
         self._parts: Mapping[str, Parts] = {}
         self._up: set[Subscription] = set()
@@ -138,6 +139,10 @@ class Continuity:
             parts[symbol].pulses = {kind: Pulse(now) for kind in WATCHED}
             self._resume(symbol)
         self._forget_former({*parts, *wanted.unlisted})
+
+    def is_up(self, stream: Subscription) -> bool:
+        """Whether nothing of a stream has been missed since it was acknowledged, or spoke."""
+        return stream in self._up
 
     def lost(self, stream: Subscription, reason: str) -> None:
         """A stream ended, or was found wanting."""

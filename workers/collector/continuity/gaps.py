@@ -65,6 +65,10 @@ class Gaps:
     def __contains__(self, place: Place) -> bool:
         return place in self._open
 
+    def all(self) -> list[Gap]:
+        """Those that are open."""
+        return list(self._open.values())
+
     def last(self, place: Place) -> Mark | None:
         """Where the open gap of a stream begins; None where none is open."""
         gap = self._open.get(place)

@@ -55,6 +55,10 @@ class Watermarks:
                     marks.setdefault(section, {}).setdefault(name, mark)
         return mark
 
+    def safe(self, section: str) -> dict[str, Any]:
+        """By stream, the last thing that is safe as of the last `save`."""
+        return self._settled.get(section, {})
+
     def forget(self, section: str, name: str) -> None:
         """Nobody will take it over."""
         self.former.get(section, {}).pop(name, None)
