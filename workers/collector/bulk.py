@@ -60,6 +60,15 @@ class BulkCycle:
                 if symbol in updates:
                     self.on_update(self._intake.parts[symbol], updates[symbol], at)
 
+    def turnover(self) -> dict[str, float]:
+        """The quote volume of 24 hours of every symbol that the venue lists, as far as known."""
+        return {
+            update.symbol: update.day.quote_volume
+            for _, updates in self._answers.values()
+            for update in updates.values()
+            if update.day is not None and update.day.quote_volume is not None
+        }
+
     async def _all_symbols(self, call: BulkCall) -> None:
         while True:
             started = self._clock.monotonic()

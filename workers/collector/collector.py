@@ -55,9 +55,11 @@ from workers.collector.status import StatusTeller, Tidings
 from workers.collector.streams import Streams
 from workers.collector.trades.trades import Trades
 
-_DRAIN_S = 3.5
-#: How long a worker that stops waits for others to take up what it has, where there are others.
+_DRAIN_S = 5.0
+#: How long a worker that stops waits for others to take up what it has, where there are others;
+#: and how long until the last message is confirmed. See `shared.service.STOP_DEADLINE_S`.
 _HAND_OVER_S = 5.0
+_STOP_S = 8.5
 #: Names of symbols that the venue does not list, in a heartbeat at most.
 _UNLISTED_TOLD = 10
 
@@ -227,12 +229,13 @@ class Collector:
             listening = self.desired.listen(self.broker)
             async with running(stop, listening, self._collect()):
                 await stop.wait()
-                self.state = "stopping"
+                self.state, end = "stopping", self.clock.monotonic() + _STOP_S
                 self.status.hurry()
                 await self.sharing.hand_over(_HAND_OVER_S)
             await self.streams.stop()
             await self.continuity.finish()
-            await asyncio.gather(self._leave_venue(), self._drain())
+            drain_s = min(_DRAIN_S, end - self.clock.monotonic())
+            await asyncio.gather(self._leave_venue(), self._drain(drain_s))
             await self.continuity.finish()
         await self._save_sequences()
 
@@ -242,8 +245,8 @@ class Collector:
         except ExchangeError as error:
             self.log.debug("The venue did not let go: %s", error)
 
-    async def _drain(self) -> None:
-        if not await self.outbox.drain(_DRAIN_S):
+    async def _drain(self, deadline_s: float) -> None:
+        if not await self.outbox.drain(deadline_s):
             self.log.error("%d messages were not confirmed in time", self.outbox.pending)
 
     async def _collect(self) -> None:

@@ -66,7 +66,7 @@ class Continuity:
         self._parts: Mapping[str, Parts] = {}
         self._up: set[Subscription] = set()
         self._down: set[Subscription] = set()  # lost, and not up again
-        self._kinds = [KIND_OF[kind] for kind in row.streams]
+        self.kinds = [KIND_OF[kind] for kind in row.streams]
         self._log = logging.getLogger(publishing.exchange)
         self.gaps = Gaps(publishing, origin.worker, origin.epoch)
         self.coverage = Coverages(publishing, origin.worker, origin.epoch, self._broken_now)
@@ -134,7 +134,7 @@ class Continuity:
             self._feeds.trades.flow(symbol).leave()
         for symbol in added:
             now = self._clock.monotonic()
-            for kind in self._kinds:
+            for kind in self.kinds:
                 self.coverage.broke(kind, symbol, "added")
             parts[symbol].pulses = {kind: Pulse(now) for kind in WATCHED}
             self._resume(symbol)
@@ -268,7 +268,7 @@ class Continuity:
 
     async def _tell(self) -> None:
         symbols = len(self._parts) + len(self._wanted.unlisted)
-        self.coverage.tell(self._kinds, symbols, self._wanted.revision)
+        self.coverage.tell(self.kinds, symbols, self._wanted.revision)
 
     def _broken_now(self, kind: Kind) -> dict[str, str]:
         """The symbols of a kind that are not up, or have an open gap, and why."""

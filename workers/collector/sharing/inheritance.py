@@ -84,6 +84,8 @@ class Inheritance:
     def _liquidations(self, symbol: str, mark: Mark) -> None:
         """Nobody can bring them back; a stream that is not up yet ends its gap itself."""
         continuity, place = self._continuity, Place(LIQUIDATION, symbol)
+        if LIQUIDATION not in continuity.kinds:
+            return
         continuity.gaps.open(place, "moved", Mark(None, mark.time))
         if continuity.is_up(Subscription(StreamKind.LIQUIDATIONS, symbol)):
             first = Mark(None, self._clock.now_ms())

@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -93,6 +93,11 @@ class Peers:
     def mark(self, symbol: str) -> TradeMark | None:
         """The newest trade of a symbol that any peer had safe; None where none said so."""
         return self._marks.get(symbol)
+
+    def keep(self, symbols: Collection[str]) -> None:
+        """Forget what was said of others: nobody collects them, and who does later begins anew."""
+        wanted = frozenset(symbols)
+        self._marks = {symbol: mark for symbol, mark in self._marks.items() if symbol in wanted}
 
     async def save(self) -> None:
         """Keep the marks. A disk that refuses costs a later run a longer refill, no more."""

@@ -77,6 +77,8 @@ class Sharing:
 
     def collected(self, symbols: Collection[str]) -> None:
         """These are collected now; what is new among them may have been another's."""
+        if self._desired.told is not None:
+            self.peers.keep(self._desired.told.symbols)
         added = set(symbols).difference(self._held)
         self.inheritance.forget(set(self._held).difference(symbols))
         self._held = tuple(symbols)
