@@ -14,6 +14,22 @@ from shared.broker import CONNECTION_ERRORS, PUBLISH_TIMEOUT_S, Broker, own_queu
 from shared.errors import BrokerError
 from shared.topology import COMMANDS, CONTROL_QUEUE, RESPONSES, response_key
 
+#: What `error` may be in an answer.
+ERROR_CODES = {
+    "invalid_json": "the body is not JSON",
+    "invalid_command": "a field is missing or wrong; the message names each",
+    "unknown_command": "no command has this name",
+    "duplicate_symbol": "it stands there already",
+    "symbol_not_found": "it does not stand there",
+    "duplicate_task": "a task has this id already",
+    "task_not_found": "no task has this id",
+    "revision_conflict": "the state moved since it was read: read again",
+    "unauthorized": "the message carries no `user_id`, which this fleet requires",
+    "unavailable": "the registry's log is lost, or the host's agent is gone",
+    "internal_error": "a defect of the coordinator",
+    "timeout": "made by the client: no answer came in time",
+}
+
 _CLOSE_TIMEOUT_S = 2.0
 
 
