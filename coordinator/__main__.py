@@ -1,4 +1,4 @@
-"""`python -m coordinator [restore|reset|accept]`: the registry of the fleet and its control queue."""
+"""`python -m coordinator [restore|reset|accept]`: the fleet's registry and its control queue."""
 
 import argparse
 import sys

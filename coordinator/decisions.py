@@ -165,7 +165,9 @@ class Desk:
     def _switch(self, command: Command) -> Decision:
         venue, enabled = command.venue or "", command.name == "enable_exchange"
         name = self.registry.exchanges.get(venue, command.exchange_name or venue)
-        is_so = venue in self.registry.exchanges and enabled == (venue not in self.registry.disabled)
+        is_so = venue in self.registry.exchanges and enabled == (
+            venue not in self.registry.disabled
+        )
         state = "enabled" if enabled else "disabled"
         exchanges = self.switches() | {name: enabled}
         data = {"exchange": name, "enabled": enabled, "exchanges": exchanges}

@@ -5,10 +5,10 @@ import logging
 from dataclasses import dataclass
 from itertools import islice
 
+from coordinator.control import Control
 from coordinator.identity import Identity
 from coordinator.log import RegistryLog
 from coordinator.outlet import Outlet
-from coordinator.control import Control
 from coordinator.roster import GONE_S, Roster
 from coordinator.watch import Watch
 from shared.clock import Clock

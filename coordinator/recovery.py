@@ -1,5 +1,5 @@
-"""`restore`, `reset` and `accept`: what an operator does where the registry's log is lost, or is one
-that this version does not understand."""
+"""`restore`, `reset` and `accept`: what an operator does where the registry's log is lost, or not
+understood by this version."""
 
 import logging
 import secrets

@@ -16,7 +16,6 @@ from coordinator.records import (
     Given,
     Listed,
     Members,
-    NoChange,
     Note,
     Op,
     Operation,
@@ -179,12 +178,8 @@ class Registry:
 
     def _change(self, op: Op) -> None:
         match op:
-            case Change(op="add"):
-                self.desired = self.desired.add(op.symbols, op.exchange)
-            case Change(op="remove"):
-                self.desired = self.desired.remove(op.symbols, op.exchange)
             case Change():
-                self.desired = self.desired.put(op.symbols, op.exchange)
+                self.desired = _changed(self.desired, op)
             case Switch():
                 self._switch(op)
             case TaskAdded():
@@ -194,22 +189,27 @@ class Registry:
             case Members():
                 self._enrol(op)
             case Listed():
-                self.desired = self.desired.expand(op.exchange, op.expansions)
-                unlisted = {**self.unlisted, op.exchange: tuple(op.unlisted)}
-                self.unlisted = {venue: some for venue, some in unlisted.items() if some}
+                self._list(op)
             case Rollback():
                 self._roll_back(op.to)
-            case Seed():
-                self.id = op.registry
-                self.desired = Desired(symbols=tuple(op.symbols))
-                self.config_symbols = tuple(op.symbols)
-                self.exchanges = dict(op.exchanges)
-            case ConfigChange():
-                self.desired = self.desired.remove(op.removed, None).add(op.added, None)
-                self.config_symbols = tuple(op.seen)
-                self.exchanges = {**op.exchanges, **self.exchanges}
-            case NoChange():
-                pass
+            case Seed() | ConfigChange():
+                self._configure(op)
+
+    def _list(self, op: Listed) -> None:
+        self.desired = self.desired.expand(op.exchange, op.expansions)
+        unlisted = {**self.unlisted, op.exchange: tuple(op.unlisted)}
+        self.unlisted = {venue: some for venue, some in unlisted.items() if some}
+
+    def _configure(self, op: Seed | ConfigChange) -> None:
+        if isinstance(op, Seed):
+            self.id = op.registry
+            self.desired = Desired(symbols=tuple(op.symbols))
+            self.config_symbols = tuple(op.symbols)
+            self.exchanges = dict(op.exchanges)
+            return
+        self.desired = self.desired.remove(op.removed, None).add(op.added, None)
+        self.config_symbols = tuple(op.seen)
+        self.exchanges = {**op.exchanges, **self.exchanges}
 
     def _switch(self, op: Switch) -> None:
         name = self.exchanges.get(op.exchange, op.name)
@@ -303,7 +303,9 @@ class Registry:
         self.disabled = tuple(state.disabled)
         self.tasks = {task.task_id: task for task in state.tasks}
         self.unlisted = {venue: tuple(symbols) for venue, symbols in state.unlisted.items()}
-        self.members = {v: {peer.worker: peer for peer in some} for v, some in state.members.items()}
+        self.members = {
+            v: {peer.worker: peer for peer in some} for v, some in state.members.items()
+        }
         self.owners = {
             venue: {symbol: worker for worker, symbols in owned.items() for symbol in symbols}
             for venue, owned in state.owners.items()
@@ -314,6 +316,16 @@ class Registry:
         for entry in state.applied:
             applied = Applied(entry.digest, entry.answer.encode())
             self.applied.put((entry.user, entry.id), applied)
+
+
+def _changed(desired: Desired, op: Change) -> Desired:
+    match op.op:
+        case "add":
+            return desired.add(op.symbols, op.exchange)
+        case "remove":
+            return desired.remove(op.symbols, op.exchange)
+        case "set":
+            return desired.put(op.symbols, op.exchange)
 
 
 def _by_worker(owners: dict[str, str]) -> dict[str, list[str]]:

@@ -148,7 +148,10 @@ class Reports:
             "age_s": self._age_s(member),
         }
         if beat.role == "coordinator":
-            row |= {"leader": beat.details.get("leader") is True, "revision": _dumped(beat.revision)}
+            row |= {
+                "leader": beat.details.get("leader") is True,
+                "revision": _dumped(beat.revision),
+            }
         else:
             row |= {"details": beat.details}
         return row

@@ -62,9 +62,7 @@ def verdicts(
     return found
 
 
-def _joining(
-    venue: str, enrolled: Mapping[str, Peer], seen: Iterable[Sighting]
-) -> list[Peer]:
+def _joining(venue: str, enrolled: Mapping[str, Peer], seen: Iterable[Sighting]) -> list[Peer]:
     fit = [s for s in seen if s.venue == venue and s.silent_s < OUT_S and _is_fit(s, enrolled)]
     return [s.peer for s in fit if enrolled.get(s.worker) != s.peer]
 

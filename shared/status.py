@@ -48,7 +48,9 @@ class MarketList(Notice):
     exchange: str  # wire name
     worker: str
     symbols: list[str]
-    volumes: dict[str, float] = {}  # quote currency of the last 24 hours, by symbol, as far as known
+    volumes: dict[
+        str, float
+    ] = {}  # quote currency of the last 24 hours, by symbol, as far as known
 
 
 #: A symbol's last trade: its id and venue time in ms, where known.

@@ -67,7 +67,7 @@ class SymbolSet(Notice):
         return [symbol for symbol, owner in shared if owner in places]
 
     def owner_of(self, symbol: str) -> str | None:
-        """The worker that shall collect a symbol; None where nobody shares, or it is not desired."""
+        """Who shall collect a symbol; None where nobody shares, or it is not desired."""
         if not self.workers or symbol not in self.symbols:
             return None
         return self.workers[self.owners[self.symbols.index(symbol)]].worker

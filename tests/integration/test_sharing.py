@@ -8,6 +8,7 @@ import sys
 from collections import Counter
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -114,19 +115,26 @@ async def pair(
     one, two = (Worker(host, broker_url, config, directory) for host in ("a", "b"))
     home = directory / "c"
     home.mkdir()
-    async with market(broker_url) as seen, client(broker_url) as user:
-        async with coordinator(broker_url, home, SYMBOLS):
-            enabled = await user.ask({"command": "enable_exchange", "exchange": VENUE})
-            assert enabled["success"], enabled
-            try:
-                await one.start()
-                await eventually(lambda: seen.live(one) == set(SYMBOLS), 40, "one has all")
-                await two.start()
-                await eventually(lambda: are_halves(seen, one, two), 40, "halves")
-                yield seen, user, one, two
-            finally:
-                for worker in (one, two):
-                    await worker.end(signal.SIGKILL)
+    async with (
+        market(broker_url) as seen,
+        client(broker_url) as user,
+        coordinator(broker_url, home, SYMBOLS),
+    ):
+        enabled = await user.ask({"command": "enable_exchange", "exchange": VENUE})
+        assert enabled["success"], enabled
+        try:
+            await one.start()
+            await eventually(lambda: seen.live(one) == set(SYMBOLS), 40, "one has all")
+            await two.start()
+            await eventually(lambda: are_halves(seen, one, two), 40, "halves")
+            yield seen, user, one, two
+        finally:
+            for worker in (one, two):
+                await worker.end(signal.SIGKILL)
+
+
+def has_all(seen: Market, worker: Worker) -> bool:
+    return seen.live(worker) == set(SYMBOLS)
 
 
 def are_halves(seen: Market, one: Worker, two: Worker) -> bool:
@@ -168,12 +176,11 @@ async def test_a_killed_worker_s_symbols_flow_elsewhere_and_come_back(
         async def suspected() -> bool:
             answer = await user.ask({"command": "get_workers"})
             states = {w["worker"]: w["state"] for w in answer["data"]["workers"]}
-            return states[two.name] == "suspect"
+            return bool(states[two.name] == "suspect")
 
         await eventually(suspected, 3, "suspected")
         assert loop.time() - killed_at <= 2
         await eventually(lambda: seen.live(one) == set(SYMBOLS), 15, "one has all again")
-        print(f"moved after {loop.time() - killed_at:.1f} s")
         assert loop.time() - killed_at <= 10
         await two.start()
         await eventually(lambda: are_halves(seen, one, two), 40, "halves again")
@@ -195,7 +202,7 @@ async def test_a_worker_that_is_restarted_hands_over_and_nothing_is_asked_again(
         start = marks(seen)
         for worker, other in ((two, one), (one, two)):
             assert await worker.end() == 0
-            await eventually(lambda o=other: seen.live(o) == set(SYMBOLS), 10)  # type: ignore[misc]
+            await eventually(partial(has_all, seen, other), 10)
             await worker.start()
             await eventually(lambda: are_halves(seen, one, two), 40, "halves again")
         await asyncio.sleep(2)

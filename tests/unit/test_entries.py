@@ -16,7 +16,9 @@ LISTED = {
 }
 
 
-@pytest.mark.parametrize("text", ["*/USDT:USDT", "B*/USDT:*", "*/*:*-*", "top:1", "top:1000", "top:5:USDC"])
+@pytest.mark.parametrize(
+    "text", ["*/USDT:USDT", "B*/USDT:*", "*/*:*-*", "top:1", "top:1000", "top:5:USDC"]
+)
 def test_what_means_something_is_taken(text: str) -> None:
     assert is_entry(text)
     check_entry(text)
@@ -40,7 +42,10 @@ def test_symbols_are_no_entries() -> None:
     ("entry", "meant"),
     [
         ("*/USDT:USDT", ["BTC/USDT:USDT", "ETH/USDT:USDT", "XRP/USDT:USDT"]),
-        ("*/*:*", ["BTC/USD:BTC", "BTC/USDT:USDT", "ETH/USDT:USDT", "SOL/USDC:USDC", "XRP/USDT:USDT"]),
+        (
+            "*/*:*",
+            ["BTC/USD:BTC", "BTC/USDT:USDT", "ETH/USDT:USDT", "SOL/USDC:USDC", "XRP/USDT:USDT"],
+        ),
         ("B*/USDT:USDT", ["BTC/USDT:USDT"]),
         ("*/USDT:USDT-*", ["BTC/USDT:USDT-261225"]),
         ("*/EUR:EUR", []),

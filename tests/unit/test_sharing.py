@@ -157,9 +157,7 @@ class Heir(Station):
     def __init__(self, directory: Path, *, dense: bool = True) -> None:
         super().__init__(directory, dense=dense, collects=False)
         self.peers = Peers("me", "x", directory / "peers.json", self.clock)
-        self.inheritance = Inheritance(
-            self.peers, self.continuity, self.trades, timeframes=["1m"]
-        )
+        self.inheritance = Inheritance(self.peers, self.continuity, self.trades, timeframes=["1m"])
         self.resumed: list[tuple[str, str, int]] = []
         self.continuity.feeds.candles.resume = lambda *of: self.resumed.append(of)  # type: ignore[method-assign]
 
@@ -207,9 +205,7 @@ def test_where_the_other_goes_on_until_we_have_it_nothing_is_missing(tmp_path: P
 
 
 @pytest.mark.parametrize("dense", [True, False])
-def test_where_the_other_goes_before_we_have_it_a_gap_says_so(
-    tmp_path: Path, dense: bool
-) -> None:
+def test_where_the_other_goes_before_we_have_it_a_gap_says_so(tmp_path: Path, dense: bool) -> None:
     heir = Heir(tmp_path, dense=dense)
     heir.hear(3)
     heir.take_up()

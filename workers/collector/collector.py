@@ -169,9 +169,7 @@ class Collector:
         )
         self.status = StatusTeller(
             self.broker,
-            Tidings(
-                self._heartbeat, self._market_list, lambda: self.sharing.holdings(self.state)
-            ),
+            Tidings(self._heartbeat, self._market_list, lambda: self.sharing.holdings(self.state)),
         )
 
     def _route(self, publishing: Publishing) -> None:

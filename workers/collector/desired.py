@@ -22,9 +22,7 @@ class DesiredSymbols:
     """The last good symbol set, and what arrives on `futures_symbols` since; with it comes what the
     venue's other workers say that they have."""
 
-    def __init__(
-        self, worker: str, venue: str, exchange: str, path: Path, seed: list[str]
-    ) -> None:
+    def __init__(self, worker: str, venue: str, exchange: str, path: Path, seed: list[str]) -> None:
         """Starts from what `path` keeps, else from `seed`, the config's own list."""
         self.changed = asyncio.Event()
         self.mailbox: str | None = None  # our queue on the broker, while it is there
