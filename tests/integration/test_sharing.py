@@ -25,7 +25,7 @@ from tests.waiting import eventually
 
 ROOT = Path(__file__).parents[2]
 SYMBOLS = [f"{base}/USDT:USDT" for base in ("BTC", "ETH", "SOL", "XRP", "DOGE", "LINK")]
-VENUE = "gate"
+VENUE = "binance"
 
 
 class Worker:
@@ -56,7 +56,8 @@ class Worker:
             )
 
     async def end(self, number: int = signal.SIGTERM) -> int:
-        assert self._process is not None
+        if self._process is None:
+            return 0
         if self._process.returncode is None:
             self._process.send_signal(number)
         return await asyncio.wait_for(self._process.wait(), 20)
@@ -120,8 +121,6 @@ async def pair(
         client(broker_url) as user,
         coordinator(broker_url, home, SYMBOLS),
     ):
-        enabled = await user.ask({"command": "enable_exchange", "exchange": VENUE})
-        assert enabled["success"], enabled
         try:
             await one.start()
             await eventually(lambda: seen.live(one) == set(SYMBOLS), 40, "one has all")
