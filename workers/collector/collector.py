@@ -224,7 +224,7 @@ class Collector:
         saving = every(HEARTBEAT_S, self._save_sequences, self.clock)
         work = (self.outbox.run(), self.status.run(), self.vitals.run(), saving)
         async with self.recorder or nullcontext(), running(stop, *work):
-            listening = self.desired.listen(self.broker)
+            listening = self.desired.listen(self.broker, self.egress)
             async with running(stop, listening, self._collect()):
                 await stop.wait()
                 self.state, end = "stopping", self.clock.monotonic() + _STOP_S

@@ -13,7 +13,15 @@ from shared.errors import ConfigurationError
 from shared.files import read_json, write_json
 from shared.status import Holdings
 from shared.symbolset import Revision, SymbolSet
-from shared.topology import MAILBOX, STATUS, SYMBOLS, holdings_key, holdings_pattern
+from shared.topology import (
+    BATCHES,
+    MAILBOX,
+    STATUS,
+    SYMBOLS,
+    bulk_key,
+    holdings_key,
+    holdings_pattern,
+)
 
 log = logging.getLogger("main")
 
@@ -27,6 +35,7 @@ class DesiredSymbols:
         self.changed = asyncio.Event()
         self.mailbox: str | None = None  # our queue on the broker, while it is there
         self.on_holdings: Callable[[Holdings], None] = lambda _holdings: None
+        self.on_answer: Callable[[bytes], None] = lambda _body: None
         self._worker = worker
         self._venue = venue
         self._exchange = exchange
@@ -51,10 +60,15 @@ class DesiredSymbols:
         """Whether other workers have symbols of this venue."""
         return self.told is not None and bool(self.told.peers_of(self._worker))
 
-    async def listen(self, broker: Broker) -> None:
-        """Apply what the coordinator announces, for ever. Raises ConfigurationError where the
-        fleet knows this venue by another name."""
-        bindings = [(SYMBOLS, ""), (STATUS, holdings_pattern(self._exchange))]
+    async def listen(self, broker: Broker, egress: str) -> None:
+        """Apply what the coordinator announces, for ever, and hand on what other workers say, and
+        what they pass on to those with our `egress`. Raises ConfigurationError where the fleet
+        knows this venue by another name."""
+        bindings = [
+            (SYMBOLS, ""),
+            (STATUS, holdings_pattern(self._exchange)),
+            (BATCHES, bulk_key(self._exchange, egress)),
+        ]
 
         async def session(connection: AbstractConnection) -> None:
             channel = await connection.channel()
@@ -79,6 +93,8 @@ class DesiredSymbols:
                     self.apply(announced)
             elif message.exchange == STATUS:
                 self._on_holdings(message)
+            elif message.exchange == BATCHES:
+                self.on_answer(message.body)
         except ValidationError:
             log.warning("A message on %s does not validate: ignored", message.exchange)
 
