@@ -2,8 +2,7 @@
 
 from typing import Any
 
-import orjson
-
+from shared.encoding import encoded
 from shared.symbolset import Revision
 
 Answer = dict[str, Any]
@@ -42,4 +41,4 @@ def finished(answer: Answer, revision: Revision | None, state_revision: int) -> 
         stamp = revision.model_dump() if revision else None
         data = {**answer["data"], "revision": stamp, "state_revision": state_revision}
         answer = {**answer, "data": data}
-    return orjson.dumps(answer)
+    return encoded(answer)

@@ -10,6 +10,7 @@ from typing import Any
 
 import orjson
 
+from shared.encoding import encoded
 from shared.kinds import KINDS, Delivery, Kind
 from shared.publisher import Publication
 from shared.topology import BATCHES
@@ -24,7 +25,7 @@ Row = tuple[int, Any, Any, Any, Any, Any]
 
 def row_of(message: Publication) -> tuple[str, int, bytes, bytes, int]:
     """All of its row but the id."""
-    meta = orjson.dumps(
+    meta = encoded(
         {
             "exchange": message.exchange,
             "key": message.routing_key,

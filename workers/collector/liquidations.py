@@ -2,9 +2,9 @@
 
 import hashlib
 
-import orjson
 from pydantic import ValidationError
 
+from shared.encoding import encoded
 from shared.fact import Fact
 from shared.kinds import LIQUIDATION
 from shared.messages import Liquidation
@@ -40,7 +40,7 @@ class Liquidations:
         if not self._seen.setdefault(parts.symbol, SeenIds()).add(message.id):
             self._publishing.repeated(LIQUIDATION)
             return
-        body = orjson.dumps(message.__dict__)
+        body = encoded(message.__dict__)
         self._publishing.put(Fact(LIQUIDATION, parts.symbol, body, received_at, message.id))
 
 

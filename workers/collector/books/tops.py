@@ -3,9 +3,9 @@
 import asyncio
 from collections.abc import Callable
 
-import orjson
 from pydantic import ValidationError
 
+from shared.encoding import encoded
 from shared.fact import Fact
 from shared.kinds import ORDERBOOK
 from shared.messages import Orderbook
@@ -71,7 +71,7 @@ class BookTops:
             self._publishing.reject(ORDERBOOK, parts.symbol, error, (bids[:2], asks[:2]))
             self.on_unsound(parts.symbol, "it does not validate")
             return
-        body = orjson.dumps(message.__dict__)
+        body = encoded(message.__dict__)
         self._publishing.put(Fact(ORDERBOOK, parts.symbol, body, received_at))
 
 

@@ -3,9 +3,9 @@
 from collections.abc import Iterable
 from typing import Literal
 
-import orjson
 from pydantic import ValidationError
 
+from shared.encoding import encoded
 from shared.fact import Fact
 from shared.kinds import CANDLE, OPEN_CANDLE
 from shared.messages import Ohlcv
@@ -44,7 +44,7 @@ class CandleFacts:
         for candle in candles:
             self.corrections += candle.rev > 0
             key = f"{candle.timeframe}:{candle.start}:{candle.rev}"
-            body = orjson.dumps(candle.__dict__)
+            body = encoded(candle.__dict__)
             self._publishing.put(
                 Fact(CANDLE, candle.symbol, body, candle.received_at, key, candle.timeframe)
             )
@@ -55,7 +55,7 @@ class CandleFacts:
         except ValidationError as error:
             self._publishing.reject(OPEN_CANDLE, series.symbol, error, event)
             return
-        body = orjson.dumps(candle.__dict__)
+        body = encoded(candle.__dict__)
         received_at, tail = candle.received_at, candle.timeframe
         self._publishing.put(Fact(OPEN_CANDLE, candle.symbol, body, received_at, tail=tail))
 

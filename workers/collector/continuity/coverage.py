@@ -3,9 +3,8 @@
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 
-import orjson
-
 from shared.completeness import Coverage
+from shared.encoding import encoded
 from shared.fact import Fact
 from shared.kinds import COVERAGE, Kind
 from shared.symbolset import Revision
@@ -92,6 +91,6 @@ class Coverages:
             symbols=span.symbols,
             exceptions=span.exceptions,
         )
-        body = orjson.dumps(row.model_dump(mode="json", by_alias=True))
+        body = encoded(row.model_dump(mode="json", by_alias=True))
         key = f"{self._worker}:{self._epoch}:{kind.name}:{span.begin}:{now}"
         self._publishing.put(Fact(COVERAGE, "", body, now, key, kind.name))

@@ -4,10 +4,10 @@ import hashlib
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
-import orjson
 from pydantic import ValidationError
 
 from shared.completeness import Gap, GapState
+from shared.encoding import encoded
 from shared.fact import Fact
 from shared.kinds import GAP, Kind
 from workers.collector.publishing import Publishing
@@ -171,7 +171,7 @@ class Gaps:
             self._put(gap)
 
     def _put(self, gap: Gap) -> None:
-        body = orjson.dumps(gap.__dict__)
+        body = encoded(gap.__dict__)
         now = gap.closed_at or gap.opened_at
         self._publishing.put(Fact(GAP, gap.symbol, body, now, f"{gap.id}:{gap.rev}"))
 

@@ -1,9 +1,9 @@
 """Funding rates as they look before they are settled: on change, or every half minute."""
 
-import orjson
 from pydantic import ValidationError
 
 from shared.config import MaxAge
+from shared.encoding import encoded
 from shared.fact import Fact
 from shared.kinds import PREDICTED_FUNDING
 from shared.messages import PredictedFunding
@@ -33,7 +33,7 @@ class PredictedFundings:
             return
         value = message.rate, message.next_funding_time, message.interval_hours
         if self._recency.due(parts.symbol, value):
-            body = orjson.dumps(message.__dict__)
+            body = encoded(message.__dict__)
             self._publishing.put(Fact(PREDICTED_FUNDING, parts.symbol, body, received_at))
 
     def _message(self, parts: Parts, update: RestUpdate, received_at: int) -> PredictedFunding:

@@ -1,8 +1,8 @@
 """Open interest into messages: on change, or every half minute."""
 
-import orjson
 from pydantic import ValidationError
 
+from shared.encoding import encoded
 from shared.fact import Fact
 from shared.kinds import OPEN_INTEREST
 from shared.messages import OpenInterest
@@ -37,5 +37,5 @@ class OpenInterests:
             self._publishing.reject(OPEN_INTEREST, parts.symbol, error, update)
             return
         if self._recency.due(parts.symbol, message.amount):
-            body = orjson.dumps(message.__dict__)
+            body = encoded(message.__dict__)
             self._publishing.put(Fact(OPEN_INTEREST, parts.symbol, body, received_at))

@@ -9,9 +9,9 @@ from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass
 from itertools import groupby
 
-import orjson
 from pydantic import ValidationError
 
+from shared.encoding import encoded
 from shared.errors import ExchangeError
 from shared.fact import Fact
 from shared.kinds import FUNDING
@@ -173,7 +173,7 @@ class Settlements:
         except ValidationError as error:
             self._publishing.reject(FUNDING, row.symbol, error, row)
             return
-        body = orjson.dumps(message.__dict__)
+        body = encoded(message.__dict__)
         self._publishing.put(Fact(FUNDING, row.symbol, body, now, str(row.time)))
         self.published[row.symbol] = row.time
 

@@ -2,9 +2,9 @@
 
 from collections.abc import Callable, Iterable, Mapping
 
-import orjson
 from pydantic import ValidationError
 
+from shared.encoding import encoded
 from shared.fact import Fact
 from shared.kinds import TRADES
 from shared.messages import Trade
@@ -113,5 +113,5 @@ class Trades:
         return self._large.get(symbol) or self._large.get(_DEFAULT, float("inf"))
 
     def _put(self, trade: Trade, received_at: int) -> None:
-        body = orjson.dumps(trade.__dict__)
+        body = encoded(trade.__dict__)
         self._publishing.put(Fact(TRADES, trade.symbol, body, received_at, trade.id))
