@@ -8,6 +8,7 @@ that nothing starves for ever.
 
 import asyncio
 import itertools
+import math
 from dataclasses import dataclass, field
 from enum import Enum
 
@@ -53,6 +54,7 @@ class _Ticket:
     request_class: RequestClass
     number: int
     since: float
+    cost_s: float
     turn: asyncio.Event = field(default_factory=asyncio.Event)
 
     def order(self, now: float) -> tuple[float, int]:
@@ -82,7 +84,7 @@ class Budget:
             raise ConfigurationError(f"{venue}: a request of weight {weight} exceeds the burst")
         # What a share alone never affords takes all of it.
         cost_s = min(weight / (limit.per_second * self._shares[venue]), allowed_s)
-        ticket = _Ticket(request_class, next(self._numbers), self._clock.monotonic())
+        ticket = _Ticket(request_class, next(self._numbers), self._clock.monotonic(), cost_s)
         waiting = self._waiting[venue]
         waiting.append(ticket)
         try:
@@ -96,6 +98,14 @@ class Budget:
     def share(self, venue: str, part: float) -> None:
         """Spend no more than this part of the venue's limit, from 0 to 1: others spend the rest."""
         self._shares[venue] = part
+
+    def wait_s(self, venue: str, request_class: RequestClass) -> float:
+        """About how long a small request of this class would wait that came now, if none of a
+        higher class came after it."""
+        now, behind_all = self._clock.monotonic(), (float(_RANKS[request_class]), math.inf)
+        ahead_s = sum(t.cost_s for t in self._waiting[venue] if t.order(now) < behind_all)
+        allowed_s = self._limits[venue].burst_s * (1 - request_class.value)
+        return max(0.0, self._wait_s(venue, ahead_s, allowed_s))
 
     def ban(self, venue: str, seconds: float) -> None:
         """No request to `venue` before `seconds` have passed; a longer ban stays."""

@@ -35,19 +35,39 @@ class Reading:
         }
 
 
+@dataclass(frozen=True, slots=True)
+class Load:
+    """How busy a process is."""
+
+    lag_s: float  # the worst lateness of the event loop
+    cpu: float  # cores that it used
+
+
 class Vitals:
     """Of the process it runs in."""
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
         self._lag_s = 0.0
+        self._load_lag_s = 0.0
+        self._load_at, self._load_cpu_s = clock.monotonic(), time.process_time()
 
     async def run(self) -> None:
         """Watch the event loop, for ever."""
         while True:
             due = self._clock.monotonic() + _BEAT_S
             await self._clock.sleep(_BEAT_S)
-            self._lag_s = max(self._lag_s, self._clock.monotonic() - due)
+            late_s = self._clock.monotonic() - due
+            self._lag_s = max(self._lag_s, late_s)
+            self._load_lag_s = max(self._load_lag_s, late_s)
+
+    def load(self) -> Load:
+        """Since the last call of this: it is for one caller, as `read` is."""
+        now, cpu_s = self._clock.monotonic(), time.process_time()
+        passed_s, used_s = now - self._load_at, cpu_s - self._load_cpu_s
+        self._load_at, self._load_cpu_s = now, cpu_s
+        lag_s, self._load_lag_s = self._load_lag_s, 0.0
+        return Load(lag_s, used_s / passed_s if passed_s > 0 else 0.0)
 
     def read(self) -> Reading:
         """What is now, and the lag since the last call."""

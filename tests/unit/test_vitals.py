@@ -45,3 +45,20 @@ async def test_a_blocked_loop_shows_once() -> None:
     assert vitals.read().lag_ms < 200
     watching.cancel()
     await asyncio.gather(watching, return_exceptions=True)
+
+
+async def test_the_load_is_told_beside_the_reading_and_each_of_them_once() -> None:
+    vitals = Vitals(SystemClock())
+    watching = asyncio.create_task(vitals.run())
+    await asyncio.sleep(0.05)
+    end = time.process_time() + 0.6
+    while time.process_time() < end:
+        pass
+    await eventually(lambda: vitals._load_lag_s > 0.2)
+    load = vitals.load()
+    assert load.lag_s > 0.2
+    assert 0.1 < load.cpu <= 2
+    assert vitals.load().lag_s < 0.2
+    assert vitals.read().lag_ms > 200
+    watching.cancel()
+    await asyncio.gather(watching, return_exceptions=True)

@@ -1,0 +1,1 @@
+"""What a collector asks and does again and again, by one clock."""
