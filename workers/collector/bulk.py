@@ -1,11 +1,10 @@
 """REST in bulk: what has no stream, asked for all symbols at once, on the venue's own pace."""
 
-import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Iterable
 from functools import partial
 
-from shared.clock import Clock
+from shared.budget import RequestClass
 from shared.config import Collection
 from shared.errors import CircuitBreakerOpenError, ExchangeError, RetryExhaustedError
 from shared.retry import retried
@@ -14,13 +13,17 @@ from workers.collector.client import Answer, VenueClient
 from workers.collector.events import RestUpdate
 from workers.collector.intake import Intake
 from workers.collector.parts import Parts
+from workers.collector.schedule.item import Question
+from workers.collector.schedule.schedule import Schedule
 
-#: How soon somebody who hurries is heard.
-_LOOK_S = 0.25
+#: What is asked for all symbols goes before what is asked for one.
+_OF_ALL = 0
+_OF_ONE = {RequestClass.LIVE: 1}
+_OF_ONE_SLOW = 4
 
 
 class BulkCycle:
-    """The requests of one venue, each with its own loop: a slow one holds up no other."""
+    """The requests of one venue on the collector's schedule; a slow one holds up no other."""
 
     def __init__(
         self,
@@ -28,37 +31,46 @@ class BulkCycle:
         client: VenueClient,
         intake: Intake,
         collection: Collection,
-        clock: Clock,
+        schedule: Schedule,
         log: logging.Logger,
     ) -> None:
         self.failures = 0
-        self._hurried = asyncio.Event()
         #: Told of a collected symbol of which an answer says nothing, though the last one did.
         self.on_unsaid: Callable[[str], None] = lambda _symbol: None
         self.on_update: Callable[[Parts, RestUpdate, float], None] = Parts.apply
-        self._venue = venue
         self._client = client
         self._intake = intake
-        self._interval_s = collection.interval_seconds
         self._delays_s = collection.delays_s()
-        self._clock = clock
+        self._clock = schedule.clock
+        self._schedule = schedule
         self._log = log
         # By call: what the last answer said of every symbol that the venue lists, and when.
         self._answers: dict[str, tuple[float, dict[str, RestUpdate]]] = {}
-
-    async def run(self) -> None:
-        """Ask, for ever."""
-        async with asyncio.TaskGroup() as tasks:
-            for call in self._venue.bulk:
-                loop = self._each_symbol if call.per_symbol else self._all_symbols
-                tasks.create_task(loop(call))
+        self._of_all = [call for call in venue.bulk if not call.per_symbol]
+        self._of_one = [call for call in venue.bulk if call.per_symbol]
+        self._symbols: set[str] = set()  # that are asked about one by one
+        for call in self._of_all:
+            interval_s = max(collection.interval_seconds, call.refresh_s)
+            schedule.put(self._question(call, None, interval_s))
 
     def catch_up(self, symbols: Iterable[str]) -> None:
-        """Give new symbols what the last answers said of them."""
+        """Give new symbols what the last answers said of them, and have each symbol that is
+        collected now, and no other, asked about where that is done one by one.
+
+        With many of them a round takes longer than `refresh_s`: the budget sets the pace then, and
+        what gets too old is published as null.
+        """
         for at, updates in self._answers.values():
             for symbol in symbols:
                 if symbol in updates:
                     self.on_update(self._intake.parts[symbol], updates[symbol], at)
+        former, self._symbols = self._symbols, set(self._intake.parts)
+        for call in self._of_one:
+            for symbol in former - self._symbols:
+                self._schedule.drop(_key(call, symbol))
+            for symbol in self._intake.parts:
+                if symbol not in former:
+                    self._schedule.put(self._question(call, symbol, call.refresh_s))
 
     def turnover(self) -> dict[str, float]:
         """The quote volume of 24 hours of every symbol that the venue lists, as far as known."""
@@ -69,28 +81,33 @@ class BulkCycle:
             if update.day is not None and update.day.quote_volume is not None
         }
 
-    async def _all_symbols(self, call: BulkCall) -> None:
-        while True:
-            started = self._clock.monotonic()
-            await self._ask(call, None)
-            await self._pause(started, max(self._interval_s, call.refresh_s))
+    def hurry(self) -> None:
+        """Somebody doubts a stream: ask again soon, but not twice within half an interval."""
+        for call in self._of_all:
+            self._schedule.hasten(_key(call, None))
 
-    async def _each_symbol(self, call: BulkCall) -> None:
-        """Symbols in turn. With many of them a round takes longer than `refresh_s`: the budget
-        sets the pace then, and what gets too old is published as null."""
-        while True:
-            started = self._clock.monotonic()
-            for symbol in list(self._intake.parts):
-                if symbol in self._intake.parts and symbol in self._client.markets:
-                    await self._ask(call, symbol)
-            added_soon = min(call.refresh_s, self._interval_s)
-            known = set(self._intake.parts)
-            while self._clock.monotonic() < started + call.refresh_s and known == set(
-                self._intake.parts
-            ):
-                await self._clock.sleep(added_soon / 5)
+    def take(self, call: str, asked_at: float, updates: Iterable[RestUpdate]) -> None:
+        """What the answer to `call` says of all symbols that the venue lists."""
+        updates = list(updates)
+        self._remember(call, asked_at, updates)
+        self._spread(asked_at, updates)
 
-    async def _ask(self, call: BulkCall, symbol: str | None) -> None:
+    def _question(self, call: BulkCall, symbol: str | None, interval_s: float) -> Question:
+        """What is asked of all tells as well whether the venue is back."""
+        of_one = _OF_ONE.get(call.request_class, _OF_ONE_SLOW)
+        return Question(
+            key=_key(call, symbol),
+            interval_s=interval_s,
+            ask=partial(self._ask, call, symbol),
+            priority=_OF_ALL if symbol is None else of_one,
+            lane=f"bulk {call.name}",
+            request_class=call.request_class,
+            steady=symbol is None,
+        )
+
+    async def _ask(self, call: BulkCall, symbol: str | None) -> bool:
+        if symbol is not None and not self._asks_about(symbol):
+            return True
         fetch: Callable[[], Awaitable[Answer]] = partial(self._client.fetch, call, symbol)
         what = f"{call.name} of {symbol}" if symbol else call.name
         self._log.debug("Fetching %s", what)
@@ -99,12 +116,21 @@ class BulkCycle:
                 fetch, self._delays_s, self._clock, partial(self._failed, what)
             )
         except (RetryExhaustedError, CircuitBreakerOpenError):
-            return  # told by `_failed`; or once, when the breaker opened
+            return False  # told by `_failed`; or once, when the breaker opened
         except ExchangeError as error:
             self._failed(what, error, 0)
-            return
-        if not call.per_symbol:
-            self._remember(call.name, asked_at, updates)
+            return False
+        if symbol is None:
+            self.take(call.name, asked_at, updates)
+        else:
+            self._spread(asked_at, updates)
+        return True
+
+    def _asks_about(self, symbol: str) -> bool:
+        """Not about one that was let go, or is not listed just now."""
+        return symbol in self._intake.parts and symbol in self._client.markets
+
+    def _spread(self, asked_at: float, updates: Iterable[RestUpdate]) -> None:
         for update in updates:
             parts = self._intake.parts.get(update.symbol)
             if parts is not None:
@@ -123,17 +149,6 @@ class BulkCycle:
         suffix = f" (retry {retry}/{len(self._delays_s)})" if retry else ""
         self._log.error("Failed to fetch %s: %s%s", what, error, suffix)
 
-    def hurry(self) -> None:
-        """Somebody doubts a stream: ask again soon, but not twice within half an interval."""
-        self._hurried.set()
 
-    async def _pause(self, started: float, interval_s: float) -> None:
-        """Wait for the next point of the grid; points that have passed are skipped."""
-        passed = self._clock.monotonic() - started
-        left = interval_s - passed % interval_s
-        soon = min(left, max(0.0, interval_s / 2 - passed))
-        await self._clock.sleep(soon)
-        end = self._clock.monotonic() + left - soon
-        while self._clock.monotonic() < end and not self._hurried.is_set():
-            await self._clock.sleep(min(_LOOK_S, end - self._clock.monotonic()))
-        self._hurried.clear()
+def _key(call: BulkCall, symbol: str | None) -> str:
+    return f"bulk {call.name} {symbol or 'of all'}"

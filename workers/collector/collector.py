@@ -50,6 +50,8 @@ from workers.collector.publishing import Publishing
 from workers.collector.quarantine import Quarantine
 from workers.collector.quotes import Quotes
 from workers.collector.recording.recorder import Recorder
+from workers.collector.schedule.schedule import Schedule
+from workers.collector.schedule.tightness import Gauge
 from workers.collector.sharing.sharing import Member, Sharing
 from workers.collector.status import StatusTeller, Tidings
 from workers.collector.streams import Streams
@@ -107,6 +109,8 @@ class Collector:
             self.budget,
             clock,
         )
+        gauge = Gauge(self.budget, venue, self.client.breaker, self.vitals, clock)
+        self.schedule = Schedule(gauge, clock)
         self.client.send_frames_to(self.intake)
         self.recorder: Recorder | None = None
         if config.venue(venue).record:
@@ -119,7 +123,9 @@ class Collector:
         self.timeframes = config.collection.timeframes
         self.candles = Candles(row.candles, publishing, self.client, self.log)
         self.candles.time.offset_ms = lambda: self.client.venue_clock.offset_ms
-        self.bulk = BulkCycle(row, self.client, self.intake, config.collection, clock, self.log)
+        self.bulk = BulkCycle(
+            row, self.client, self.intake, config.collection, self.schedule, self.log
+        )
         self.settlements = Settlements(
             row.funding_history,
             self.client.fetch_settlements,
@@ -180,6 +186,7 @@ class Collector:
         self.books.resubscribe = self.streams.resubscribe
         self.streams.on_lost = self.continuity.lost
         self.continuity.hurry_rest = self.bulk.hurry
+        self.schedule.put(self.settlements.question())
         self.listings.on_change = self._on_listings
         self.client.on_unlisted = self.bulk.on_unsaid = self.listings.doubt
         self.intake.on_awaited = self.continuity.on_awaited
@@ -255,8 +262,7 @@ class Collector:
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(self.sharing.run())
             tasks.create_task(self._follow_desired())
-            tasks.create_task(self.bulk.run())
-            tasks.create_task(self.settlements.run())
+            tasks.create_task(self.schedule.run())
             tasks.create_task(self.overviews.run(lambda: self.intake.parts))
             tasks.create_task(self._serve_cycles())
             tasks.create_task(self.books.run())

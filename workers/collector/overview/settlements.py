@@ -11,6 +11,7 @@ from itertools import groupby
 
 from pydantic import ValidationError
 
+from shared.budget import RequestClass
 from shared.encoding import encoded
 from shared.errors import ExchangeError
 from shared.fact import Fact
@@ -20,6 +21,7 @@ from workers.collector.catalogue.row import FundingHistory
 from workers.collector.events import RestUpdate, Settled
 from workers.collector.parts import Parts
 from workers.collector.publishing import Publishing
+from workers.collector.schedule.item import Question
 
 MINUTE_MS = 60_000
 HOUR_MS = 60 * MINUTE_MS
@@ -37,6 +39,7 @@ _REACH_MS = 24 * HOUR_MS
 _LATE_MS = 15 * MINUTE_MS
 _PAGES = 20
 _LOOK_S = 1.0
+_PRIORITY = 2  # of 0 … 9, on the collector's schedule
 
 Fetch = Callable[[str | None, int], Awaitable[list[Settled]]]
 """The settlements of a symbol, or of all, from a time on (ms). Raises ExchangeError."""
@@ -86,50 +89,59 @@ class Settlements:
             schedule.awaited = time
             schedule.ask_at = min(schedule.ask_at, time + _DELAY_MS)
 
-    async def run(self) -> None:
-        """Ask, for ever."""
-        while True:
-            await self.ask_due()
-            await self._clock.sleep(_LOOK_S)
+    def question(self) -> Question:
+        """For the collector's schedule. Each symbol has times of its own: only looking for those
+        that are due has an interval."""
+        return Question(
+            "settlements",
+            _LOOK_S,
+            self.ask_due,
+            priority=_PRIORITY,
+            request_class=RequestClass.FUNDING,
+            steady=True,
+        )
 
-    async def ask_due(self) -> None:
-        """Ask about each symbol that is due now."""
+    async def ask_due(self) -> bool:
+        """Ask about each symbol that is due now; whether all was answered."""
         now = self._clock.now_ms()
         due = [symbol for symbol in self._collected() if self._schedule(symbol, now).ask_at <= now]
         if due and self._history.all_symbols:
-            await self._ask_about_all(due)
-            return
+            return await self._ask_about_all(due)
+        answered = True
         for symbol in due:
             if symbol in self._collected():
-                await self._ask_about(symbol)
+                answered = await self._ask_about(symbol) and answered
+        return answered
 
     def _schedule(self, symbol: str, now: int) -> _Schedule:
         return self._schedules.setdefault(symbol, _Schedule(ask_at=now))
 
-    async def _ask_about(self, symbol: str) -> None:
+    async def _ask_about(self, symbol: str) -> bool:
         try:
             rows = await self._fetch(symbol, self._since(symbol))
         except ExchangeError as error:
             self._failed([symbol], error)
-            return
+            return False
         if len(rows) >= self._history.limit and symbol in self.published:
             self._log.warning(
                 "Settlements of %s before %d may be missing", symbol, min(row.time for row in rows)
             )
         self._take(symbol, rows)
         self._asked(symbol)
+        return True
 
-    async def _ask_about_all(self, due: list[str]) -> None:
+    async def _ask_about_all(self, due: list[str]) -> bool:
         """The answers hold all symbols; they are pages in the order of time."""
         since = min(self._since(symbol) for symbol in due)
         try:
             rows = await self._pages(since)
         except ExchangeError as error:
             self._failed(due, error)
-            return
+            return False
         self._take_all(rows)
         for symbol in due:
             self._asked(symbol)
+        return True
 
     async def _pages(self, since: int) -> list[Settled]:
         found: list[Settled] = []
