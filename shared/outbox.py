@@ -213,7 +213,7 @@ class Outbox:
             fact.received_at,
             perishable=fact.kind is FUTURES,
         )
-        if self._offer(message) and self._batching:
+        if self._offer(message) and self._batching and fact.kind.batched:
             row = encode_row(fact, sequence["seq"])
             self._add_row(fact.kind, row)
             if fact.kind.repeated:

@@ -4,7 +4,7 @@ every venue at once."""
 import asyncio
 import json
 from collections import defaultdict
-from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -14,6 +14,7 @@ from aio_pika.abc import AbstractIncomingMessage
 
 from shared.broker import Broker, publish
 from shared.clock import SystemClock
+from shared.collection import CollectionTask
 from shared.config import load_settings, read_environment
 from shared.service import Stop
 from shared.symbolset import Revision, SymbolSet
@@ -78,12 +79,22 @@ class Fleet:
 
         return read
 
-    async def announce(self, venue: str, symbols: list[str], exchange: str = "") -> None:
+    async def announce(
+        self,
+        venue: str,
+        symbols: list[str],
+        exchange: str = "",
+        tasks: Sequence[CollectionTask] = (),
+    ) -> None:
         """What a coordinator would say."""
         self._offset += 1
         revision = Revision(registry="r", epoch=1, offset=self._offset)
         body = SymbolSet(
-            exchange=exchange or venue, venue=venue, revision=revision, symbols=symbols
+            exchange=exchange or venue,
+            venue=venue,
+            revision=revision,
+            symbols=symbols,
+            tasks=list(tasks),
         )
         async with await self._broker.connect("announce") as connection:
             channel = await connection.channel()

@@ -8,7 +8,7 @@ import orjson
 import pytest
 
 from shared.batch import Batch, encode_row
-from shared.kinds import CANDLE, FUNDING, LIQUIDATION, TRADES, Kind
+from shared.kinds import CANDLE, FUNDING, LIQUIDATION, TASK, TRADES, Kind
 from shared.publisher import Outcome, Publication
 from shared.topology import BATCHES
 from tests.recording import BTC
@@ -42,6 +42,14 @@ def test_what_was_dropped_and_can_not_be_fetched_again_is_named(
     opened, closed = station.gaps()
     assert (opened["kind"], opened["reason"]) == (kind.name, "dropped: spool_full")
     assert (closed["state"], closed["missing"], closed["last_time"]) == ("unrepairable", 1, 4)
+
+
+def test_a_result_of_a_task_that_was_dropped_is_counted_and_opens_no_gap(station: Station) -> None:
+    """The facts in it went their own way."""
+    body = orjson.dumps({"symbol": BTC, "at": 5, "data": []})
+    station.outbox.dropped(lossless(TASK, body), "spool_full")
+    station.outbox.dropped(lossless(TASK, b""), "spool_unreadable")
+    assert station.gaps() == []
 
 
 def test_what_is_dropped_when_its_symbol_is_gone_is_named(station: Station) -> None:

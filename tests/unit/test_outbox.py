@@ -13,7 +13,17 @@ from shared.broker import Broker
 from shared.clock import Clock
 from shared.fact import Fact
 from shared.files import read_json, write_json
-from shared.kinds import FUTURES, KINDS, OPEN_CANDLE, OPEN_INTEREST, TICKER, TRADES, Kind
+from shared.kinds import (
+    FUTURES,
+    KINDS,
+    LATEST_TASK,
+    OPEN_CANDLE,
+    OPEN_INTEREST,
+    TASK,
+    TICKER,
+    TRADES,
+    Kind,
+)
 from shared.outbox import Origin, Outbox
 from shared.publisher import Bounds, Outcome, Publication, Settled
 from shared.sequence import Sequences
@@ -233,8 +243,8 @@ async def test_a_mark_is_passed_when_facts_and_their_rows_are_settled(
 
 
 async def test_counts_of_all_kinds_fit_into_a_heartbeat(bench: Bench) -> None:
-    for label in KINDS:
-        for name in (label, f"{label}.batch"):
+    for label, kind in KINDS.items():
+        for name in (label, f"{label}.batch") if kind.batched else (label,):
             counts = bench.outbox.ledger[name]
             counts.received = counts.confirmed = 10**8
             counts.conflated, counts.dropped["no_broker"] = 10**7, 10**4
@@ -288,6 +298,17 @@ async def test_rows_of_a_batch_are_the_single_messages(
     bench.latest.settle()
     assert bench.outbox.ledger["trades"].confirmed == 3
     assert bench.outbox.ledger["trades.batch"].confirmed == 3
+
+
+async def test_results_of_tasks_are_no_rows(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bench = Bench(tmp_path, monkeypatch, batches=True)
+    bench.put(TASK, {"task_id": "t"})
+    bench.put(LATEST_TASK, {"task_id": "t"})
+    bench.outbox._flush_batches()
+    assert [m.routing_key for m in bench.lossless.offered] == ["task.gateio.BTCUSDT"]
+    assert [m.routing_key for m in bench.latest.offered] == ["task.gateio.BTCUSDT"]
 
 
 async def test_a_batch_is_sent_before_it_grows_over_its_bound(

@@ -1,12 +1,13 @@
 import pytest
 
-from shared.kinds import CANDLE, COVERAGE, FUTURES, KINDS, TRADES
+from shared.kinds import CANDLE, COVERAGE, FUTURES, KINDS, LATEST_TASK, TASK, TRADES
 from shared.topology import (
     CONTROL_QUEUE,
     Queue,
     batch_key,
     fact_key,
     heartbeat_key,
+    task_key,
     topology,
 )
 
@@ -43,11 +44,16 @@ def test_keys_are_what_readers_bind_to() -> None:
 
 def test_the_table_of_kinds() -> None:
     lossless = {label for label, kind in KINDS.items() if kind.lossless}
-    assert lossless == {"trades", "liquidation", "ohlcv", "funding", "gap", "coverage"}
-    assert {label for label, kind in KINDS.items() if kind.keyed} == lossless | {"futures"}
+    facts = {"trades", "liquidation", "ohlcv", "funding", "gap", "coverage"}
+    assert lossless == facts | {"task"}
+    assert {label for label, kind in KINDS.items() if kind.keyed} == facts | {"futures"}
+    assert {label for label, kind in KINDS.items() if not kind.batched} == {"task", "task.latest"}
 
 
 def test_keys_with_a_last_word_of_their_own() -> None:
     key = fact_key(CANDLE, "binance", "BTC/USDT:USDT", "1m")
     assert key == "ohlcv.binance.BTCUSDT.1m"
     assert fact_key(COVERAGE, "gate.io", "", "trades") == "coverage.gate%2Eio.trades"
+    for kind in (TASK, LATEST_TASK):
+        key = fact_key(kind, "gate.io", "BTC/USDT:USDT", "a.task:1")
+        assert key == task_key("gate.io", "BTC/USDT:USDT", "a.task:1")

@@ -7,7 +7,7 @@ from contextlib import nullcontext
 from shared.broker import Broker
 from shared.budget import Budget
 from shared.clock import Clock
-from shared.config import MaxAge, Settings, VenueKeys
+from shared.config import Collection, MaxAge, Settings, VenueKeys
 from shared.custody import SpoolPlace
 from shared.errors import ExchangeError
 from shared.kinds import FUTURES
@@ -55,6 +55,7 @@ from workers.collector.schedule.tightness import Gauge
 from workers.collector.sharing.sharing import Member, Sharing
 from workers.collector.status import StatusTeller, Tidings
 from workers.collector.streams import Streams
+from workers.collector.tasks.tasks import Sources, Tasks
 from workers.collector.trades.trades import Trades
 
 _DRAIN_S = 5.0
@@ -153,6 +154,7 @@ class Collector:
             ),
             state_dir / "watermarks.json",
         )
+        self.tasks = self._tasks(publishing, config.collection)
         self._route(publishing)
         self.cycle = Cycle(
             Assembler(exchange, row.book.depth, config.collection.max_age),
@@ -225,6 +227,20 @@ class Collector:
             self.settlements.heard,
         )
         return Overviews(publishing, max_age, listeners)
+
+    def _tasks(self, publishing: Publishing, collection: Collection) -> Tasks:
+        sources = Sources(
+            parts=lambda: self.intake.parts,
+            client=self.client,
+            heard=self.overviews.apply,
+            look_for_trades=self.continuity.refill.look,
+            trades=self.trades,
+            candles=self.candles,
+            page=self.row.candles.page,
+            timeframes=collection.timeframes,
+            max_age=collection.max_age,
+        )
+        return Tasks(sources, publishing, self.schedule)
 
     async def run(self, stop: Stop) -> None:
         """Collect until `stop`; then feeds first, what they gave next, the broker last."""
@@ -302,6 +318,7 @@ class Collector:
             wanted = Wanted(streams, self.listings.unlisted, revision)
             self.continuity.set_symbols(self.intake.parts, wanted)
             self.sharing.collected(listed)
+            self.tasks.set_tasks(self.desired.tasks, self.intake.parts)
             await self.streams.apply(streams)
 
     def _subscriptions(self, symbols: list[str]) -> list[Subscription]:
@@ -349,6 +366,7 @@ class Collector:
                 "rest_failures": self.bulk.failures,
                 "candles": self.candles.counts,
                 "clock": self.client.venue_clock.as_dict(),
+                **({"tasks": tasks} if (tasks := self.tasks.counts()) else {}),
                 **({"recording": self.recorder.counts()} if self.recorder else {}),
             },
         )

@@ -9,6 +9,7 @@ from aio_pika.abc import AbstractConnection, AbstractIncomingMessage
 from pydantic import ValidationError
 
 from shared.broker import Broker, own_queue
+from shared.collection import CollectionTask
 from shared.errors import ConfigurationError
 from shared.files import read_json, write_json
 from shared.status import Holdings
@@ -50,6 +51,11 @@ class DesiredSymbols:
     def symbols(self) -> list[str]:
         """Those that this worker shall collect."""
         return self._seed if self.told is None else self.told.owned_by(self._worker)
+
+    @property
+    def tasks(self) -> list[CollectionTask]:
+        """Those of the venue, whoever collects their symbols."""
+        return [] if self.told is None else self.told.tasks
 
     @property
     def revision(self) -> Revision | None:

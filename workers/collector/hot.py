@@ -170,6 +170,10 @@ class HotFrames:
         """Whatever answers tells what time it is."""
         await self.fetch_time()  # type: ignore[attr-defined]
 
+    async def fetch_one_ticker(self, symbol: str) -> list[Any]:
+        """What one cheap request says of a symbol's best prices, as a list of one ticker."""
+        return [await self.fetch_ticker(symbol)]  # type: ignore[attr-defined]
+
     async def throttle(self, cost: float | None = None) -> None:
         """Called by ccxt before each request with its cost. Raises CircuitBreakerOpenError."""
         self.breaker.check()

@@ -5,7 +5,7 @@ from typing import Any, Generic, TypeVar
 
 import orjson
 
-from shared.messages import Overview
+from shared.messages import OpenInterest, Overview, PredictedFunding
 from workers.collector.books.orderbook import OrderBook
 from workers.collector.catalogue.row import StreamKind
 from workers.collector.continuity.pulse import Pulse
@@ -58,6 +58,9 @@ class Parts:
     index_price: Part[float] | None = None
     day: Part[Day] | None = None
     overview: bytes = NO_OVERVIEW  # the end of each ticker's body
+    ticker: bytes | None = None  # the whole body of the last one, of the stream's newest quote
+    predicted: Part[PredictedFunding] | None = None  # as it was heard last, published or not
+    interest: Part[OpenInterest] | None = None
     book: OrderBook | None = None  # while it is right
     unavailable: set[str] = field(default_factory=set)  # parts that were missing last cycle
     #: For the watchdog: what the streams said last, what REST said last, how each stream beats,

@@ -38,6 +38,17 @@ def best_prices(answer: Any, symbol: str | None, now_ms: int) -> Iterator[RestUp
         yield RestUpdate(symbol=row["symbol"], bid=row.get("bid"), ask=row.get("ask"))
 
 
+def latest_prices(answer: Any, symbol: str | None, now_ms: int) -> Iterator[RestUpdate]:
+    """Unified tickers, of which only the best prices and the last one are wanted."""
+    for row in _rows(answer):
+        yield RestUpdate(
+            symbol=row["symbol"],
+            bid=row.get("bid"),
+            ask=row.get("ask"),
+            last=price(row.get("last")),
+        )
+
+
 def prices(answer: Any, symbol: str | None, now_ms: int) -> Iterator[RestUpdate]:
     """Mark or index prices by symbol, or as a list."""
     for row in _rows(answer):
@@ -76,6 +87,7 @@ def mark_candle(answer: Any, symbol: str | None, now_ms: int) -> Iterator[RestUp
 READERS: dict[str, Reader] = {
     "tickers": tickers,
     "best_prices": best_prices,
+    "latest_prices": latest_prices,
     "prices": prices,
     "open_interest": open_interest,
     "open_interests": open_interests,

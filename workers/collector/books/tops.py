@@ -54,25 +54,31 @@ class BookTops:
         now = self._clock.monotonic()
         self._pace.use(parts.symbol, now)
         received_at = self._clock.now_ms() - round(1000 * (now - book.at))
-        bids, asks = levels(book, LEVELS, parts.contract_size)
         try:
-            message = Orderbook(
-                exchange=self._publishing.exchange,
-                symbol=parts.symbol,
-                bids=bids,
-                asks=asks,
-                **_measures(book, bids, asks, parts.contract_size),
-                update_id=book.update_id,
-                timestamp=book.timestamp,
-                received_at=received_at,
-                source=book.source,
-            )
+            body = top_of(book, LEVELS, parts, self._publishing.exchange, received_at)
         except ValidationError as error:
-            self._publishing.reject(ORDERBOOK, parts.symbol, error, (bids[:2], asks[:2]))
+            sample = levels(book, 2, parts.contract_size)
+            self._publishing.reject(ORDERBOOK, parts.symbol, error, sample)
             self.on_unsound(parts.symbol, "it does not validate")
             return
-        body = encoded(message.__dict__)
         self._publishing.put(Fact(ORDERBOOK, parts.symbol, body, received_at))
+
+
+def top_of(book: OrderBook, depth: int, parts: Parts, exchange: str, received_at: int) -> bytes:
+    """The best `depth` levels a side as an `Orderbook`, encoded. Raises ValidationError."""
+    bids, asks = levels(book, depth, parts.contract_size)
+    message = Orderbook(
+        exchange=exchange,
+        symbol=parts.symbol,
+        bids=bids,
+        asks=asks,
+        **_measures(book, bids, asks, parts.contract_size),
+        update_id=book.update_id,
+        timestamp=book.timestamp,
+        received_at=received_at,
+        source=book.source,
+    )
+    return encoded(message.__dict__)
 
 
 def _measures(

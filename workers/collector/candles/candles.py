@@ -8,9 +8,10 @@ comes; else when REST has it, two seconds or more after its end on the venue's c
 import asyncio
 import logging
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 from shared.kinds import OPEN_CANDLE
+from shared.messages import Ohlcv
 from shared.service import every
 from shared.timeframes import TIMEFRAMES_MS
 from workers.collector.candles.facts import CandleFacts
@@ -53,6 +54,18 @@ class Candles:
     def on_missing(self, told: OnMissing) -> None:
         """Tell `told` of candles that the venue could not give."""
         self._filler.on_missing = told
+
+    def on_closed(self, told: Callable[[Ohlcv], None]) -> None:
+        """Tell `told` of each closed candle that is published."""
+        self._facts.on_closed = told
+
+    def closed(self, symbol: str, timeframe: str, rows: Iterable[Candle]) -> list[Ohlcv]:
+        """Rows of a REST answer as closed candles, which are not published; what is not valid is
+        counted and left out."""
+        series = CandleSeries(symbol, timeframe, TIMEFRAMES_MS[timeframe], self._unit(symbol))
+        received_at = self._clock.now_ms()
+        made = (self._facts.closed(series, row, received_at, "backfill") for row in rows)
+        return [candle for candle in made if candle is not None]
 
     def set_symbols(self, parts: Iterable[Parts]) -> None:
         """Collect these; the others rest, and what they publish meanwhile is not missing."""

@@ -1,6 +1,6 @@
 """Candles as messages: made, checked, counted, and handed to the outbox."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Literal
 
 from pydantic import ValidationError
@@ -22,6 +22,8 @@ class CandleFacts:
 
     def __init__(self, publishing: Publishing) -> None:
         self.corrections = 0
+        #: Told of each closed candle that is published.
+        self.on_closed: Callable[[Ohlcv], None] = lambda _candle: None
         self._publishing = publishing
         self._open_counts = publishing.outbox.ledger[OPEN_CANDLE.label]
 
@@ -48,6 +50,7 @@ class CandleFacts:
             self._publishing.put(
                 Fact(CANDLE, candle.symbol, body, candle.received_at, key, candle.timeframe)
             )
+            self.on_closed(candle)
 
     def publish_open(self, series: CandleSeries, event: Candle) -> None:
         try:

@@ -6,7 +6,7 @@ from typing import Any
 import orjson
 
 from shared.batch import decoded
-from shared.kinds import COVERAGE, GAP, TRADES, Kind
+from shared.kinds import COVERAGE, GAP, TASK, TRADES, Kind
 from shared.publisher import Outcome, Publication
 from shared.symbols import symbol_key
 from shared.topology import BATCHES
@@ -32,7 +32,7 @@ class Losses:
 
     def on_dropped(self, message: Publication, reason: str) -> None:
         """`reason` is one of `shared.custody.OnDropped`."""
-        if reason in _NOT_LOST:
+        if reason in _NOT_LOST or message.kind is TASK:  # the facts in a result have their own way
             return
         if not message.body:
             self._unreadable(message, reason)

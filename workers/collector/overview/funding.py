@@ -10,7 +10,7 @@ from shared.messages import PredictedFunding
 from workers.collector.events import RestUpdate
 from workers.collector.overview.overview import fresh
 from workers.collector.overview.recency import Recency
-from workers.collector.parts import Parts
+from workers.collector.parts import Part, Parts
 from workers.collector.publishing import Publishing
 
 
@@ -31,6 +31,7 @@ class PredictedFundings:
         except ValidationError as error:
             self._publishing.reject(PREDICTED_FUNDING, parts.symbol, error, update)
             return
+        parts.predicted = Part(message, self._publishing.clock.monotonic(), "cache")
         value = message.rate, message.next_funding_time, message.interval_hours
         if self._recency.due(parts.symbol, value):
             body = encoded(message.__dict__)

@@ -9,7 +9,7 @@ from shared.messages import OpenInterest
 from workers.collector.assembly import base_units
 from workers.collector.events import RestUpdate
 from workers.collector.overview.recency import Recency
-from workers.collector.parts import Parts
+from workers.collector.parts import Part, Parts
 from workers.collector.publishing import Publishing
 
 
@@ -36,6 +36,7 @@ class OpenInterests:
         except ValidationError as error:
             self._publishing.reject(OPEN_INTEREST, parts.symbol, error, update)
             return
+        parts.interest = Part(message, self._publishing.clock.monotonic(), "cache")
         if self._recency.due(parts.symbol, message.amount):
             body = encoded(message.__dict__)
             self._publishing.put(Fact(OPEN_INTEREST, parts.symbol, body, received_at))

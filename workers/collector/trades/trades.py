@@ -30,6 +30,8 @@ class Trades:
         self.on_jump: Callable[[str, Mark, str], None] = lambda _symbol, _last, _reason: None
         #: How far the venue's clock is ahead of ours, in ms.
         self.venue_ahead: Callable[[], float | None] = lambda: None
+        #: Told of each new trade, and of its body.
+        self.on_new: Callable[[str, bytes], None] = lambda _symbol, _body: None
         self.flows: dict[str, Flow] = {}
         self._publishing = publishing
         self._exchange = publishing.exchange
@@ -115,3 +117,4 @@ class Trades:
     def _put(self, trade: Trade, received_at: int) -> None:
         body = encoded(trade.__dict__)
         self._publishing.put(Fact(TRADES, trade.symbol, body, received_at, trade.id))
+        self.on_new(trade.symbol, body)

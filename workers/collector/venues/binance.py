@@ -98,6 +98,10 @@ class Binance(HotFrames, ccxt.pro.binanceusdm):
         request = {"method": "UNSUBSCRIBE", "params": names, "id": number}
         return await self.watch_multiple(url, hashes, request, hashes, subscription)
 
+    async def fetch_one_ticker(self, symbol: str) -> list[Any]:
+        """The best prices are not in what ccxt calls a ticker here."""
+        return list((await self.fetch_bids_asks([symbol])).values())
+
     async def fetch_snapshot(self, symbol: str, depth: int) -> Any:
         return await self.fetch_order_book(symbol, depth)
 

@@ -1,0 +1,83 @@
+"""Tickers and order books for tasks: from the live state."""
+
+import orjson
+from pydantic import ValidationError
+
+from shared.clock import Clock
+from shared.messages import BestPrices
+from workers.collector.books.tops import LEVELS, top_of
+from workers.collector.parts import Part, Parts
+from workers.collector.tasks.inquiry import LEAST_S, SERVES, Inquiry, Wanting
+from workers.collector.tasks.supply import GONE, Found, Lacking, Outcome, PartsOf
+
+
+class TickerSupply:
+    """The stream's latest ticker while it is younger than the interval, else what REST says."""
+
+    def __init__(
+        self, who: Wanting, parts: PartsOf, inquiry: Inquiry, exchange: str, clock: Clock
+    ) -> None:
+        self._who, self._parts, self._inquiry = who, parts, inquiry
+        self._exchange, self._clock = exchange, clock
+        # A quote of less than a second is one that nobody could ask for more often.
+        self._fresh_s = max(who.interval_s, LEAST_S)
+
+    def look(self, now: float) -> Outcome:
+        parts = self._parts()
+        if parts is None:
+            return GONE
+        quote = parts.quote
+        if quote is None:
+            return Lacking("no best prices yet", self._inquiry)
+        age_s = now - quote.at
+        if quote.source == "stream" and parts.ticker is not None and age_s <= self._fresh_s:
+            return Found(parts.ticker, "stream")
+        if quote.source == "rest" and age_s <= SERVES * self._fresh_s:
+            self._inquiry.renew(self._who, now)
+            return self._by_rest(parts, quote, age_s)
+        return Lacking(f"the best prices are {age_s:.1f} s old", self._inquiry)
+
+    def _by_rest(self, parts: Parts, quote: Part[tuple[float, float]], age_s: float) -> Outcome:
+        bid, ask = quote.value
+        try:
+            prices = BestPrices(
+                exchange=self._exchange,
+                symbol=parts.symbol,
+                bid=bid,
+                ask=ask,
+                bid_size=None,
+                ask_size=None,
+                last=None if parts.last is None else parts.last.value,
+                timestamp=None,
+                received_at=self._clock.now_ms() - round(1000 * age_s),
+            )
+        except ValidationError as error:
+            return Lacking(f"the best prices by REST are not valid: {error.errors()[0]['msg']}")
+        return Found(orjson.dumps(prices.__dict__)[:-1] + parts.overview, "rest")
+
+
+class BookSupply:
+    """The collector's own book while it is right: the venue is not asked."""
+
+    def __init__(
+        self, parts: PartsOf, depth: int | None, max_age_s: float, exchange: str, clock: Clock
+    ) -> None:
+        self._parts, self._depth, self._max_age_s = parts, depth or LEVELS, max_age_s
+        self._exchange, self._clock = exchange, clock
+
+    def look(self, now: float) -> Outcome:
+        parts = self._parts()
+        if parts is None:
+            return GONE
+        book = parts.book
+        if book is None:
+            return Lacking("no valid book")
+        age_s = now - book.at
+        if age_s > self._max_age_s:
+            return Lacking(f"the order book is {age_s:.1f} s old")
+        received_at = self._clock.now_ms() - round(1000 * age_s)
+        try:
+            body = top_of(book, self._depth, parts, self._exchange, received_at)
+        except ValidationError as error:
+            return Lacking(f"the order book is not valid: {error.errors()[0]['msg']}")
+        return Found(body, "rest" if book.source == "rest" else "stream")
