@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
+import orjson
+
 from shared.budget import RequestClass
 from shared.collection import CollectionTask
 from shared.config import MaxAge
@@ -30,8 +32,9 @@ from workers.collector.tasks.supply import Supply
 from workers.collector.tasks.trades import DEFAULT_ROWS, TradeRows, TradeSupply
 from workers.collector.trades.trades import Trades
 
-#: Failing tasks that a heartbeat names; the others are counted.
-_TOLD = 5
+#: Failing tasks of which a heartbeat says why, and what it has room for in all: more of them are
+#: only named, and the rest is counted.
+_REASONS, _TOLD_BYTES = 5, 800
 _SPREAD_S = 1.0
 #: Of one symbol, after everything that each symbol implies.
 _TICKER = BulkCall(
@@ -94,8 +97,8 @@ class Tasks:
             return {}
         runs = self._runs.values()
         failing = {run.task.task_id: run.failing for run in runs if run.failing is not None}
-        told = dict(list(failing.items())[:_TOLD])
-        more = {"more_failing": len(failing) - _TOLD} if len(failing) > _TOLD else {}
+        told = _told(failing)
+        more = {"more_failing": len(failing) - len(told)} if len(failing) > len(told) else {}
         return {
             "running": len(self._runs) - len(failing),
             "failing": told,
@@ -214,6 +217,18 @@ class Tasks:
     def _new_rows(self, series: tuple[str, str]) -> CandleRows:
         symbol, timeframe = series
         return CandleRows(symbol, timeframe, live=timeframe in self._sources.timeframes)
+
+
+def _told(failing: Mapping[str, str]) -> dict[str, str]:
+    told: dict[str, str] = {}
+    room = _TOLD_BYTES
+    for task_id, reason in failing.items():
+        said = reason if len(told) < _REASONS else ""
+        room -= len(orjson.dumps({task_id: said}))
+        if room < 0:
+            break
+        told[task_id] = said
+    return told
 
 
 def _series(task: CollectionTask) -> tuple[str, str]:
