@@ -202,9 +202,7 @@ async def _by_rest(venue: str, simulator: Simulator, broker_url: str, directory:
 @pytest.mark.long
 @pytest.mark.deadline(600)
 @pytest.mark.parametrize("venue", VENUES)
-async def test_tasks_of_all_kinds_over_minutes(
-    venue: str, broker_url: str, tmp_path: Path
-) -> None:
+async def test_tasks_of_all_kinds_over_minutes(venue: str, broker_url: str, tmp_path: Path) -> None:
     """Beside the hundred: books, trades, slow values, and candles of all timeframes, twice."""
     others = [
         made(f"{kind}-{symbol[:3]}", kind, symbol)

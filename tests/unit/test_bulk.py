@@ -11,6 +11,7 @@ from shared.budget import RequestClass
 from shared.config import Collection
 from shared.errors import CircuitBreakerOpenError, ExchangeError, NetworkError
 from tests.recording import BTC, Recording
+from tests.scheduling import let_run
 from workers.collector.bulk import BulkCycle
 from workers.collector.catalogue.row import BulkCall
 from workers.collector.client import Answer, Market
@@ -47,14 +48,14 @@ class Client:
         self.asked.append((name, self._clock.elapsed_s))
         self.at_once[call.name] += 1
         assert self.at_once[call.name] == 1, "one of a call is asked at a time"
-        await asyncio.sleep(0)
-        self.at_once[call.name] -= 1
+        try:
+            await asyncio.sleep(0)
+        finally:
+            self.at_once[call.name] -= 1
         if self.errors:
             raise self.errors.pop(0)
         of = [symbol] if symbol else list(self.said)
-        return Answer(
-            self._clock.monotonic(), [RestUpdate(one, last=self.said[one]) for one in of]
-        )
+        return Answer(self._clock.monotonic(), [RestUpdate(one, last=self.said[one]) for one in of])
 
     def times(self, name: str) -> list[int]:
         """In whole seconds, rounded down."""
@@ -66,7 +67,8 @@ class Desk(Recording):
 
     def __init__(self) -> None:
         super().__init__()
-        self.client: Any = Client(self)
+        client: Any = Client(self)
+        self.client = client
         gauge: Any = self
         self.schedule = Schedule(gauge, self.clock)
         self.schedule._agenda.random = lambda: 0.0
@@ -86,11 +88,7 @@ class Desk(Recording):
         self.bulk.catch_up(added)
 
     async def run(self, until_s: float) -> None:
-        working = asyncio.create_task(self.schedule.run())
-        while self.clock.elapsed_s < until_s and not working.done():
-            await asyncio.sleep(0)
-        working.cancel()
-        await asyncio.gather(working, return_exceptions=True)
+        await let_run(self.schedule, self.clock, until_s - self.clock.elapsed_s)
 
 
 @pytest.fixture

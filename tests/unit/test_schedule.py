@@ -307,7 +307,8 @@ class Strain:
         self.clock = FakeClock()
         self.clock.elapsed_s = 100
         self.budget = Budget({"v": Limit(per_second=10, burst=20)}, self.clock, idle_s=100)
-        self.breaker: Any = SimpleNamespace(state="closed")
+        breaker: Any = SimpleNamespace(state="closed")
+        self.breaker = breaker
         self.load = Load(0.0, 0.1)
         vitals: Any = SimpleNamespace(load=lambda: self.load)
         self.gauge = Gauge(self.budget, "v", self.breaker, vitals, self.clock)
@@ -348,8 +349,7 @@ def test_an_open_breaker_and_a_ban_widen_questions() -> None:
 async def test_who_waits_in_the_budget_is_ahead_of_its_class_and_lower_ones() -> None:
     strain = Strain()
     asking = [
-        asyncio.create_task(strain.budget.acquire("v", 10, RequestClass.FUNDING))
-        for _ in range(15)
+        asyncio.create_task(strain.budget.acquire("v", 10, RequestClass.FUNDING)) for _ in range(15)
     ]
     await asyncio.sleep(0)
     waits = {one: strain.budget.wait_s("v", one) for one in RequestClass}

@@ -21,6 +21,7 @@ from shared.messages import (
     Trade,
 )
 from tests.recording import BTC, Recording
+from tests.scheduling import let_run
 from workers.collector.books.orderbook import OrderBook
 from workers.collector.candles.candles import Candles
 from workers.collector.catalogue.row import BulkCall, CandleFeed, StreamKind
@@ -73,7 +74,8 @@ class Desk(Recording):
 
     def __init__(self) -> None:
         super().__init__()
-        self.client: Any = Client(self)
+        client: Any = Client(self)
+        self.client = client
         self.looks = 0
         self.factors = Factors()
         gauge: Any = self
@@ -134,15 +136,7 @@ class Desk(Recording):
 
     async def run(self, seconds: float, each: Callable[[], None] = lambda: None) -> None:
         """Let time pass, with `each` done every fifth of a second."""
-        working = asyncio.create_task(self.schedule.run())
-        end, due = self.clock.elapsed_s + seconds, self.clock.elapsed_s
-        while self.clock.elapsed_s < end and not working.done():
-            if self.clock.elapsed_s >= due:
-                due += 0.2
-                each()
-            await asyncio.sleep(0)
-        working.cancel()
-        await asyncio.gather(working, return_exceptions=True)
+        await let_run(self.schedule, self.clock, seconds, each)
 
     def results(self, task_id: str = "") -> list[TaskResult]:
         bodies = [fact.body for fact in self.facts if fact.kind.name == "task"]

@@ -1,1 +1,1 @@
-"""Collection tasks: what is asked for beyond what each symbol implies, from what is here already."""
+"""Collection tasks: what is asked for beyond what each symbol implies, from what is here."""
