@@ -214,7 +214,7 @@ async def test_intervals_below_a_second_ask_no_more_often_than_each_second(desk:
 
 
 async def test_a_stream_that_is_back_ends_the_questions(desk: Desk) -> None:
-    desk.have(task())
+    desk.have(*(task(task_id=f"t{n}") for n in range(30)))
     await desk.run(5)
     asked = len(desk.client.asked)
     assert asked >= 4

@@ -58,7 +58,8 @@ class Parts:
     index_price: Part[float] | None = None
     day: Part[Day] | None = None
     overview: bytes = NO_OVERVIEW  # the end of each ticker's body
-    ticker: bytes | None = None  # the whole body of the last one, of the stream's newest quote
+    ticker: bytes | None = None  # the whole body of the last one, of the stream's newest quote,
+    ticker_at: float = 0.0  # and when that was received
     predicted: Part[PredictedFunding] | None = None  # as it was heard last, published or not
     interest: Part[OpenInterest] | None = None
     book: OrderBook | None = None  # while it is right

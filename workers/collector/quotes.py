@@ -49,5 +49,5 @@ class Quotes:
         if event.last is not None:
             parts.last = Part(event.last, now, "stream")
         body = orjson.dumps(prices.__dict__)[:-1] + parts.overview
-        parts.ticker = body
+        parts.ticker, parts.ticker_at = body, now
         self._publishing.put(Fact(TICKER, parts.symbol, body, received_at))

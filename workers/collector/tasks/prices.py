@@ -26,12 +26,13 @@ class TickerSupply:
         parts = self._parts()
         if parts is None:
             return GONE
+        # What REST said may be newer by a moment: a stream that lives needs no more of it.
+        if parts.ticker is not None and now - parts.ticker_at <= self._fresh_s:
+            return Found(parts.ticker, "stream")
         quote = parts.quote
         if quote is None:
             return Lacking("no best prices yet", self._inquiry)
         age_s = now - quote.at
-        if quote.source == "stream" and parts.ticker is not None and age_s <= self._fresh_s:
-            return Found(parts.ticker, "stream")
         if quote.source == "rest" and age_s <= SERVES * self._fresh_s:
             self._inquiry.renew(self._who, now)
             return self._by_rest(parts, quote, age_s)
