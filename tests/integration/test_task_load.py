@@ -56,6 +56,8 @@ class Play:
         self.keys: list[str] = []
 
     async def have(self, symbols: list[str], tasks: Sequence[CollectionTask]) -> None:
+        desired = self.fleet.collector.desired
+        await eventually(lambda: desired.mailbox, 30, f"{self.venue}: hears of symbols")
         await self.fleet.announce(self.venue, symbols, tasks=tasks)
         self.keys = [task_key(self.venue, task.symbol, task.task_id) for task in tasks]
 
