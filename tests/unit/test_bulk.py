@@ -179,3 +179,24 @@ def test_an_answer_that_was_passed_on_counts_as_one_of_our_own(desk: Desk) -> No
     last = desk.intake.parts[ETH].last
     assert last is not None
     assert last.value == 8.0
+
+
+async def test_where_another_worker_asks_for_all_this_one_does_not(desk: Desk) -> None:
+    told: list[tuple[str, int]] = []
+    paces: set[float] = set()
+    asks = False
+
+    def asked(call: str, interval_s: float) -> bool:
+        paces.add(interval_s)
+        return asks and call == TICKERS.name
+
+    desk.bulk.asks = asked
+    desk.bulk.on_answer = lambda call, _at, updates: told.append((call, len(updates)))
+    await desk.run(21)
+    assert desk.client.times("tickers") == []
+    assert desk.client.times(f"interest {BTC}") == [0]
+    asks = True
+    await desk.run(31)
+    assert desk.client.times("tickers") == [25, 30]
+    assert told == [("tickers", 3)] * 2
+    assert paces == {5.0}

@@ -38,8 +38,14 @@ class BulkCycle:
         #: Told of a collected symbol of which an answer says nothing, though the last one did.
         self.on_unsaid: Callable[[str], None] = lambda _symbol: None
         self.on_update: Callable[[Parts, RestUpdate, float], None] = Parts.apply
+        #: Whether what concerns all symbols is asked here, by a call's name and its interval: where
+        #: it is not, `take` is given what others were answered.
+        self.asks: Callable[[str, float], bool] = lambda _call, _interval_s: True
+        #: Told of each answer of that kind that was asked for here.
+        self.on_answer: Callable[[str, float, list[RestUpdate]], None] = lambda *_: None
         self._client = client
         self._intake = intake
+        self._interval_s = collection.interval_seconds
         self._delays_s = collection.delays_s()
         self._clock = schedule.clock
         self._schedule = schedule
@@ -50,8 +56,7 @@ class BulkCycle:
         self._of_one = [call for call in venue.bulk if call.per_symbol]
         self._symbols: set[str] = set()  # that are asked about one by one
         for call in self._of_all:
-            interval_s = max(collection.interval_seconds, call.refresh_s)
-            schedule.put(self._question(call, None, interval_s))
+            schedule.put(self._question(call, None))
 
     def catch_up(self, symbols: Iterable[str]) -> None:
         """Give new symbols what the last answers said of them, and have each symbol that is
@@ -70,7 +75,7 @@ class BulkCycle:
                 self._schedule.drop(_key(call, symbol))
             for symbol in self._intake.parts:
                 if symbol not in former:
-                    self._schedule.put(self._question(call, symbol, call.refresh_s))
+                    self._schedule.put(self._question(call, symbol))
 
     def turnover(self) -> dict[str, float]:
         """The quote volume of 24 hours of every symbol that the venue lists, as far as known."""
@@ -92,12 +97,12 @@ class BulkCycle:
         self._remember(call, asked_at, updates)
         self._spread(asked_at, updates)
 
-    def _question(self, call: BulkCall, symbol: str | None, interval_s: float) -> Question:
+    def _question(self, call: BulkCall, symbol: str | None) -> Question:
         """What is asked of all tells as well whether the venue is back."""
         of_one = _OF_ONE.get(call.request_class, _OF_ONE_SLOW)
         return Question(
             key=_key(call, symbol),
-            interval_s=interval_s,
+            interval_s=self._pace_s(call),
             ask=partial(self._ask, call, symbol),
             priority=_OF_ALL if symbol is None else of_one,
             lane=f"bulk {call.name}",
@@ -105,8 +110,11 @@ class BulkCycle:
             steady=symbol is None,
         )
 
+    def _pace_s(self, call: BulkCall) -> float:
+        return call.refresh_s if call.per_symbol else max(self._interval_s, call.refresh_s)
+
     async def _ask(self, call: BulkCall, symbol: str | None) -> bool:
-        if symbol is not None and not self._asks_about(symbol):
+        if not self._asks_about(call, symbol):
             return True
         fetch: Callable[[], Awaitable[Answer]] = partial(self._client.fetch, call, symbol)
         what = f"{call.name} of {symbol}" if symbol else call.name
@@ -122,12 +130,15 @@ class BulkCycle:
             return False
         if symbol is None:
             self.take(call.name, asked_at, updates)
+            self.on_answer(call.name, asked_at, updates)
         else:
             self._spread(asked_at, updates)
         return True
 
-    def _asks_about(self, symbol: str) -> bool:
-        """Not about one that was let go, or is not listed just now."""
+    def _asks_about(self, call: BulkCall, symbol: str | None) -> bool:
+        """Not about a symbol that was let go, or is not listed just now."""
+        if symbol is None:
+            return self.asks(call.name, self._pace_s(call))
         return symbol in self._intake.parts and symbol in self._client.markets
 
     def _spread(self, asked_at: float, updates: Iterable[RestUpdate]) -> None:
