@@ -70,16 +70,16 @@ class Deeds:
         name = program_of(worker, self._host)
         if not await self._supervisord.knows(name):
             await self._make(collector_of(worker, self._host))
+        await self._supervisord.add(name)
         await self._supervisord.start(name)
         return f"{name} runs"
 
     async def _add(self, errand: Errand) -> str:
         """A collector that waits sees the file by itself: no process is restarted for it."""
         program = self._program(errand)
-        if await self._supervisord.knows(program.name):
-            await self._supervisord.add(program.name)
-        else:
+        if not await self._supervisord.knows(program.name):
             await self._make(program)
+        await self._supervisord.add(program.name)
         self._write(self.exchanges.with_added(program.venue))
         await self._supervisord.start(program.name)
         return f"{program.name} collects"
@@ -106,7 +106,7 @@ class Deeds:
         return program
 
     async def _make(self, program: CollectorProgram) -> None:
-        """A program that supervisord does not know yet; the others are not touched."""
+        """A file for a program that supervisord does not know; the others are not touched."""
         path = self._files.write(program)
         try:
             await self._supervisord.reload()
@@ -115,5 +115,4 @@ class Deeds:
         except ErrandError:
             path.unlink(missing_ok=True)
             raise
-        log.info("Adding the program %s", program.name)
-        await self._supervisord.add(program.name)
+        log.info("There is a new program, %s", program.name)

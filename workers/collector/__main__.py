@@ -1,7 +1,6 @@
 """`python -m workers.collector EXCHANGE`: the collector of one venue."""
 
 import argparse
-import logging
 import sys
 from pathlib import Path
 
@@ -11,11 +10,20 @@ from shared.errors import ConfigurationError
 from shared.service import EXIT_CONFIG, Stop, run
 from shared.venues import canonical_venue
 from workers.collector import lean_ccxt
+from workers.collector.standby import Standby, program_name
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m workers.collector", description=__doc__)
     parser.add_argument("exchange", help="binance, bybit, bitget, htx, gate or okx")
+    parser.add_argument(
+        "--index",
+        type=int,
+        default=0,
+        choices=range(10),
+        metavar="N",
+        help="which of several workers of the exchange on this host, 0 to 9; default 0",
+    )
     parser.add_argument(
         "--record-only", action="store_true", help="record its raw traffic and publish nothing"
     )
@@ -24,6 +32,8 @@ def main() -> int:
     given = parser.parse_args()
     if not given.record_only and (given.seconds or given.out):
         parser.error("--seconds and --out are of --record-only")
+    if given.record_only and given.index:
+        parser.error("--index is of a collector that publishes")
     try:
         venue = canonical_venue(given.exchange)
     except ConfigurationError as error:
@@ -31,16 +41,14 @@ def main() -> int:
         return EXIT_CONFIG
 
     async def collect(settings: Settings, stop: Stop) -> None:
-        exchange = settings.config.wire_name(venue)
+        exchange = await Standby(settings, venue, given.index, SystemClock()).name(stop)
         if exchange is None:
-            logging.getLogger("main").info("The config does not name %s: waiting", venue)
-            await stop.wait()
             return
         # Imported here: ccxt is 60 MB that a collector which only waits need not have.
         lean_ccxt.install()
         from workers.collector.collector import Collector
 
-        await Collector(settings, venue, exchange, SystemClock()).run(stop)
+        await Collector(settings, venue, exchange, SystemClock(), given.index).run(stop)
 
     async def record(settings: Settings, stop: Stop) -> None:
         lean_ccxt.install()
@@ -51,7 +59,7 @@ def main() -> int:
 
     if given.record_only:
         return run(f"record-{venue}", record)
-    return run(f"collector-{venue}", collect)
+    return run(program_name(venue, given.index), collect)
 
 
 if __name__ == "__main__":
