@@ -1,5 +1,6 @@
 """Commands on the fleet's control queue: raw ones, and those about symbols."""
 
+from dataclasses import dataclass
 from typing import Any
 
 import orjson
@@ -12,6 +13,17 @@ from shared.control import request
 from shared.symbols import expand_short
 
 TIMEOUT_S = 10.0
+_RANKING = "top:"
+
+
+@dataclass(frozen=True, slots=True)
+class Wish:
+    """What `fleet symbols` was asked for."""
+
+    action: str  # list, add, remove or set
+    symbols: list[str]  # perhaps short, then they mean the linear perpetual
+    exchange: str | None = None
+    revision: int | None = None  # that the state is expected to have
 
 
 def run_control(place: Place, text: str, timeout_s: float) -> Exit:
@@ -21,35 +33,38 @@ def run_control(place: Place, text: str, timeout_s: float) -> Exit:
     return outcome(answer)
 
 
-def run_symbols(
-    place: Place, action: str, symbols: list[str], exchange: str | None, as_json: bool
-) -> Exit:
-    """`list`, `add`, `remove` or `set`; symbols may be short and mean the linear perpetual."""
-    worst = Exit.OK
-    for command in symbol_commands(action, symbols):
-        if exchange:
-            command["exchange"] = exchange
-        answer = send(place, command, TIMEOUT_S)
+def run_symbols(place: Place, wish: Wish, as_json: bool) -> Exit:
+    """One command for each symbol that is added or removed. Where a revision is expected, each
+    expects the one that the command before it has made, and the first that fails is the last."""
+    worst, revision = Exit.OK, wish.revision
+    for command in symbol_commands(wish.action, wish.symbols):
+        given = {"exchange": wish.exchange, "expected_revision": revision}
+        answer = send(place, command | without_nulls(given), TIMEOUT_S)
         worst = max(worst, outcome(answer))
-        if as_json:
-            print_json(answer)
-        elif action == "list" and answer.get("success"):
-            say("\n".join(answer["data"]["symbols"]))
-        else:
-            say(answer["message"])
-            if warning := (answer.get("data") or {}).get("warning"):
-                say(f"warning: {warning}")
+        _tell(wish.action, answer, as_json)
+        if revision is not None:
+            if not answer.get("success"):
+                break
+            revision = answer["data"].get("state_revision")
     return worst
 
 
 def symbol_commands(action: str, symbols: list[str]) -> list[dict[str, Any]]:
     """The commands of an action. Raises DataProcessingError for what is no symbol."""
-    full = [expand_short(_upper(symbol)) for symbol in symbols]
+    full = [in_full(symbol) for symbol in symbols]
     if action == "list":
         return [{"command": "get_symbols"}]
     if action == "set":
         return [{"command": "set_symbols", "symbols": full}]
     return [{"command": f"{action}_symbol", "symbol": symbol} for symbol in full]
+
+
+def in_full(symbol: str) -> str:
+    """People type `btc`; a symbol in full is taken as it stands, and so is what means many: a
+    pattern, `top:50`. Raises DataProcessingError for what is no symbol."""
+    if symbol.lower().startswith(_RANKING):
+        return _RANKING + symbol[len(_RANKING) :].upper()
+    return expand_short(symbol if ":" in symbol else symbol.upper())
 
 
 def parse_command(text: str) -> dict[str, Any]:
@@ -65,7 +80,7 @@ def parse_command(text: str) -> dict[str, Any]:
     return dict(command)
 
 
-def send(place: Place, command: dict[str, Any], timeout_s: float) -> dict[str, Any]:
+def send(place: Place, command: dict[str, Any], timeout_s: float = TIMEOUT_S) -> dict[str, Any]:
     """The answer. Raises CommandFailed where the broker is away."""
     address = find_address(place)
     broker = address.broker("fleet-control")
@@ -78,6 +93,25 @@ def outcome(answer: dict[str, Any]) -> Exit:
     return Exit.UNREACHABLE if answer.get("error") == "timeout" else Exit.FAILED
 
 
-def _upper(symbol: str) -> str:
-    """People type `btc`; a symbol in full is taken as it stands."""
-    return symbol if ":" in symbol else symbol.upper()
+def told(answer: dict[str, Any], as_json: bool) -> Exit:
+    """Print a command's answer: as JSON, or what it says."""
+    if as_json:
+        print_json(answer)
+    else:
+        say(answer["message"])
+    return outcome(answer)
+
+
+def without_nulls(fields: dict[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in fields.items() if value is not None}
+
+
+def _tell(action: str, answer: dict[str, Any], as_json: bool) -> None:
+    if as_json:
+        print_json(answer)
+    elif action == "list" and answer.get("success"):
+        say("\n".join(answer["data"]["symbols"]))
+    else:
+        say(answer["message"])
+        if warning := (answer.get("data") or {}).get("warning"):
+            say(f"warning: {warning}")

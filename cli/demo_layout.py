@@ -87,7 +87,7 @@ class DemoLayout:
             "collection": {"interval_seconds": INTERVAL_S, "timeframes": ["1m", "5m"]},
             "exchange_configs": {
                 name: {"urls": {"rest": f"{rest}/{name}", "ws": f"{ws}/{name}"}}
-                for name in EXCHANGES
+                for name in VENUES  # also for one that is added while it runs
             },
         }
 
@@ -104,6 +104,7 @@ class DemoLayout:
         self.broker.write()
         write_json(home / "config.json", self.config())
         write_programs(home / "programs", self.programs())
-        includes = (f"{PROGRAMS}/*.ini", f"{home}/programs/*.ini")
+        # The last is where the host's agent adds programs.
+        includes = (f"{PROGRAMS}/*.ini", f"{home}/programs/*.ini", f"{home}/supervisor/*.ini")
         text = variant(home, logs, socket_path(home), includes)
         (home / "supervisord.conf").write_text(text, encoding="utf-8")

@@ -6,14 +6,14 @@ import os
 import sys
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
 from cli.exits import CommandFailed, Exit
-
-if TYPE_CHECKING:
-    from cli.place import Place
+from cli.fleet_commands import exchange_app, history, rollback, tasks_app, workers_app
+from cli.options import ExpectedRevision, Json, place
+from cli.sim_commands import sim_app
 
 app = typer.Typer(
     name="fleet",
@@ -25,12 +25,18 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 
-Json = Annotated[bool, typer.Option("--json", help="As JSON.")]
+app.add_typer(workers_app, name="workers")
+app.add_typer(exchange_app, name="exchange")
+app.add_typer(tasks_app, name="tasks")
+app.add_typer(sim_app, name="sim")
+app.command()(history)
+app.command()(rollback)
 
 
 class RegistryAction(StrEnum):
     RESTORE = "restore"
     RESET = "reset"
+    ACCEPT = "accept"
 
 
 class SymbolAction(StrEnum):
@@ -50,7 +56,7 @@ def demo(
     """A whole fleet on simulated venues, until Ctrl-C."""
     from cli.demo import run_demo
 
-    raise typer.Exit(run_demo(_place(), seconds))
+    raise typer.Exit(run_demo(place(), seconds))
 
 
 @app.command()
@@ -65,7 +71,7 @@ def up(
     """
     from cli.up import run_up
 
-    raise typer.Exit(run_up(_place(), foreground))
+    raise typer.Exit(run_up(place(), foreground))
 
 
 @app.command()
@@ -73,34 +79,41 @@ def down() -> None:
     """Stop the fleet that runs in this clone."""
     from cli.up import run_down
 
-    raise typer.Exit(run_down(_place()))
+    raise typer.Exit(run_down(place()))
 
 
 @app.command()
 def status(as_json: Json = False) -> None:
-    """The programs of this host, and the heartbeats of all."""
+    """This host's programs; workers, coordinators and agents of all hosts."""
     from cli.status import run_status
 
-    raise typer.Exit(run_status(_place(), as_json))
+    raise typer.Exit(run_status(place(), as_json))
 
 
 @app.command()
 def symbols(
     action: Annotated[SymbolAction, typer.Argument()] = SymbolAction.LIST,
     names: Annotated[
-        list[str] | None, typer.Argument(help="BTC, BTCUSDT, BTC/USDT or BTC/USDT:USDT.")
+        list[str] | None,
+        typer.Argument(
+            help="BTC, BTCUSDT, BTC/USDT or BTC/USDT:USDT; */USDT:USDT or top:50 for many."
+        ),
     ] = None,
     exchange: Annotated[
         str | None, typer.Option(help="Of this exchange alone, instead of all.")
     ] = None,
+    revision: ExpectedRevision = None,
     as_json: Json = False,
 ) -> None:
     """Which symbols are collected: list, add, remove, set."""
-    from cli.control import run_symbols
+    from cli.control import Wish, run_symbols
 
     if bool(names) == (action is SymbolAction.LIST):
         raise typer.BadParameter(f"{action.value} takes {'no' if names else 'at least one'} symbol")
-    raise typer.Exit(run_symbols(_place(), action.value, names or [], exchange, as_json))
+    if action is SymbolAction.LIST and revision is not None:
+        raise typer.BadParameter("list changes nothing, so it expects no revision")
+    wish = Wish(action.value, names or [], exchange, revision)
+    raise typer.Exit(run_symbols(place(), wish, as_json))
 
 
 @app.command()
@@ -111,19 +124,23 @@ def control(
     """Send any command to the control queue; its answer as JSON."""
     from cli.control import run_control
 
-    raise typer.Exit(run_control(_place(), command, timeout))
+    raise typer.Exit(run_control(place(), command, timeout))
 
 
 @app.command()
 def registry(
     action: Annotated[
-        RegistryAction, typer.Argument(help="restore: from this host's mirror; reset: forget it.")
+        RegistryAction,
+        typer.Argument(
+            help="restore: from this host's mirror; reset: forget it; accept: go on without what a "
+            "later version wrote."
+        ),
     ],
 ) -> None:
     """When the broker has lost the registry's log, and the coordinator waits to be told."""
     from cli.registry import run_registry
 
-    run_registry(_place(), action.value)
+    run_registry(place(), action.value)
 
 
 @app.command()
@@ -133,12 +150,16 @@ def tail(
     exchange: Annotated[
         str | None, typer.Option(help="The AMQP exchange, where the pattern does not tell.")
     ] = None,
+    reader: Annotated[
+        bool, typer.Option("--reader", help="With a queue of a reader, who may not command.")
+    ] = False,
     as_json: Json = False,
 ) -> None:
     """Messages as they come, one a line."""
-    from cli.tail import run_tail
+    from cli.tail import Tail, run_tail
 
-    raise typer.Exit(run_tail(_place(), pattern, count, exchange, as_json))
+    wish = Tail(pattern, exchange, count, "reader" if reader else "client")
+    raise typer.Exit(run_tail(place(), wish, as_json))
 
 
 @app.command()
@@ -146,56 +167,7 @@ def doctor(as_json: Json = False) -> None:
     """Whether this machine can run a fleet, and if not why."""
     from cli.doctor import run_doctor
 
-    raise typer.Exit(run_doctor(_place(), as_json))
-
-
-sim = typer.Typer(help="Faults of the simulated venues of a running demo.", no_args_is_help=True)
-app.add_typer(sim, name="sim")
-
-
-@sim.command("faults")
-def sim_faults(as_json: Json = False) -> None:
-    """What can go wrong, one line each."""
-    from cli.sim import list_faults
-
-    raise typer.Exit(list_faults(_place(), as_json))
-
-
-@sim.command("start")
-def sim_start(
-    fault: Annotated[str, typer.Argument(help="A name of `fleet sim faults`.")],
-    exchange: Annotated[str, typer.Option(help="The venue.")],
-    symbol: Annotated[str | None, typer.Option(help="Unified, or the venue's own id.")] = None,
-    seconds: Annotated[float | None, typer.Option(help="It ends after so long.")] = None,
-    parameters: Annotated[
-        list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="A parameter of it.")
-    ] = None,
-    as_json: Json = False,
-) -> None:
-    """Start a fault."""
-    from cli.sim import start_fault
-
-    given = {"symbol": symbol, "seconds": seconds}
-    raise typer.Exit(start_fault(_place(), exchange, fault, given, parameters or [], as_json))
-
-
-@sim.command("heal")
-def sim_heal(
-    fault_id: Annotated[str | None, typer.Argument(metavar="[ID]", help="All, without.")] = None,
-    as_json: Json = False,
-) -> None:
-    """End a fault, or all that are active."""
-    from cli.sim import heal_faults
-
-    raise typer.Exit(heal_faults(_place(), fault_id, as_json))
-
-
-@sim.command("status")
-def sim_status(as_json: Json = False) -> None:
-    """Active and past faults."""
-    from cli.sim import show_faults
-
-    raise typer.Exit(show_faults(_place(), as_json))
+    raise typer.Exit(run_doctor(place(), as_json))
 
 
 @app.command()
@@ -220,8 +192,8 @@ def record(
     if listed == (exchange is not None):
         raise typer.BadParameter("name a venue, or ask for --list")
     if exchange is None:
-        raise typer.Exit(list_recordings(_place(), out, as_json))
-    run_record(_place(), exchange, seconds, out)
+        raise typer.Exit(list_recordings(place(), out, as_json))
+    run_record(place(), exchange, seconds, out)
 
 
 @app.command(
@@ -271,12 +243,6 @@ def main() -> None:
         sys.exit(Exit.OK)
     except OSError as error:
         _end(str(error), Exit.FAILED)
-
-
-def _place() -> "Place":
-    from cli.place import Place
-
-    return Place.here()
 
 
 def _end(message: str, code: Exit) -> None:

@@ -13,7 +13,7 @@ def run_registry(place: Place, action: str) -> NoReturn:
     """Become the coordinator's own command, for the fleet that runs here, else for config.json's.
 
     `restore` writes this host's mirror into the empty log; `reset` forgets the mirror, so that
-    the configuration seeds a new registry.
+    the configuration seeds a new registry; `accept` goes on without what a later version wrote.
     """
     running = read_endpoints(place.endpoints)
     demo = running is not None and running.kind == "demo"

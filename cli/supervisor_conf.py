@@ -12,6 +12,8 @@ from cli.private_broker import PrivateBroker
 from shared.errors import ConfigurationError
 
 PROGRAMS = ROOT / "deploy" / "supervisor" / "programs"
+#: How the names of the agent's files begin.
+_ADDED = "collector-"
 _LOG_BYTES, _LOGS_KEPT = "20MB", 5
 
 
@@ -59,10 +61,12 @@ def broker_programs(broker: PrivateBroker) -> list[Program]:
 
 
 def write_programs(directory: Path, programs: Sequence[Program]) -> None:
-    """One file a program, and no other: what a run before has left there is gone."""
+    """One file a program; what a run before has left there is gone, but for the collectors that
+    the host's agent has added, unless the repository has a file for them by now."""
     directory.mkdir(parents=True, exist_ok=True)
     for old in directory.glob("*.ini"):
-        old.unlink()
+        if not old.name.startswith(_ADDED) or (PROGRAMS / old.name).exists():
+            old.unlink()
     for program in programs:
         (directory / f"{program.name}.ini").write_text(program.text(), encoding="utf-8")
 

@@ -1,8 +1,9 @@
 """`fleet tail`: messages as they come, one a line."""
 
 from contextlib import suppress
+from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, Literal
 
 import orjson
 from aio_pika.abc import AbstractConnection, AbstractIncomingMessage
@@ -15,19 +16,27 @@ from shared.broker import own_queue
 from shared.topology import RESPONSES, STATUS
 
 _LINE_CHARACTERS = 240
-_STATUS_KINDS = frozenset(("heartbeat", "markets"))
+_STATUS_KINDS = frozenset(("heartbeat", "holdings", "markets"))
 
 
-def run_tail(
-    place: Place, pattern: str, count: int | None, exchange: str | None, as_json: bool
-) -> Exit:
+@dataclass(frozen=True, slots=True)
+class Tail:
+    """What to listen to, and as whom."""
+
+    pattern: str
+    exchange: str | None = None  # the AMQP exchange; None: as the pattern tells
+    count: int | None = None  # end after so many
+    role: Literal["client", "reader"] = "client"  # by which users may name their queues
+
+
+def run_tail(place: Place, wish: Tail, as_json: bool) -> Exit:
     """Until `count` messages or Ctrl-C. Raises CommandFailed."""
-    source = exchange or exchange_of(pattern, find_address(place).data_exchange)
+    source = wish.exchange or exchange_of(wish.pattern, find_address(place).data_exchange)
 
     async def tail(connection: AbstractConnection) -> None:
         channel = await connection.channel()
-        queue = await own_queue(channel, "client", "tail", [(source, pattern)])
-        left = count
+        queue = await own_queue(channel, wish.role, "tail", [(source, wish.pattern)])
+        left = wish.count
         async with queue.iterator(no_ack=True) as messages:
             async for message in messages:
                 _print(message, as_json)

@@ -109,12 +109,14 @@ def prepare(place: Place, broker: PrivateBroker | None) -> Host:
 
 
 def _conf(place: Place) -> Path:
-    """supervisord.conf itself, unless its socket's path is too long in this clone."""
+    """supervisord.conf itself, unless its socket's path is too long in this clone, or what the
+    agent adds is in a home elsewhere."""
     root = place.supervisor_conf.parent
-    if place.supervisor_socket.parent == root / ".fleet":
+    directories = dict.fromkeys((PROGRAMS, place.generated_programs, place.home / "supervisor"))
+    if place.supervisor_socket.parent == root / ".fleet" and len(directories) == 2:
         return place.supervisor_conf
     conf = root / ".fleet" / "supervisord.conf"
-    includes = (f"{PROGRAMS}/*.ini", f"{place.generated_programs}/*.ini")
+    includes = [f"{directory}/*.ini" for directory in directories]
     text = variant(root / ".fleet", root / "logs", place.supervisor_socket, includes)
     conf.write_text(text, encoding="utf-8")
     return conf

@@ -4,6 +4,7 @@ import argparse
 import asyncio
 import logging
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,45 @@ from shared.topology import topology
 
 EXIT_OK, EXIT_FAILED, EXIT_UNREACHABLE, EXIT_CONFIG = 0, 1, 4, 78
 _NAME = "control client"
+
+#: What each command takes beside `--timeout`: positional fields, then options, in the words of
+#: the control API.
+_COMMANDS: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
+    "add_symbol": (("symbol",), ("exchange", "expected_revision")),
+    "remove_symbol": (("symbol",), ("exchange", "expected_revision")),
+    "set_symbols": (("symbols",), ("exchange", "expected_revision")),
+    "get_symbols": ((), ("exchange",)),
+    "get_statistics": ((), ()),
+    "add_task": (
+        ("exchange", "symbol", "kind", "interval"),
+        (
+            *("task_id", "timeframe", "depth", "rows", "priority", "delivery", "sample_ms"),
+            "expected_revision",
+        ),
+    ),
+    "remove_task": (("task_id",), ("expected_revision",)),
+    "list_tasks": ((), ("exchange", "symbol", "kind", "limit", "after")),
+    "enable_exchange": (("exchange",), ("host", "expected_revision")),
+    "disable_exchange": (("exchange",), ("host", "expected_revision")),
+    "get_workers": ((), ("exchange",)),
+    "get_history": ((), ("limit", "before")),
+    "rollback": (("to",), ("expected_revision",)),
+    "restart_worker": (("worker",), ()),
+}
+_HELP = {
+    "symbol": "BASE/QUOTE:SETTLE, or what means many: */USDT:USDT, top:50",
+    "symbols": "symbols, separated by commas",
+    "exchange": "a venue; as an option: only this one",
+    "expected_revision": "refuse any other state",
+    "host": "only on this host, by its agent",
+    "interval": "seconds",
+    "rows": "of ohlcv and trades, at most",
+    "to": "a state revision, see get_history",
+    "worker": "as get_workers names it: binance-0@host",
+}
+_WHOLE = ("expected_revision", "depth", "rows", "priority", "sample_ms", "limit", "before", "to")
+#: Of `add_task`: what stands in its `parameters`, by our option.
+_PARAMETERS = {"timeframe": "timeframe", "depth": "depth", "rows": "limit"}
 
 
 def main() -> int:
@@ -44,43 +84,53 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--timeout", type=_seconds, default=10.0, help="seconds, default 10")
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
-    for name, symbol_help in (
-        ("add_symbol", "BASE/QUOTE:SETTLE"),
-        ("remove_symbol", "BASE/QUOTE:SETTLE"),
-        ("set_symbols", "symbols, separated by commas"),
-        ("get_symbols", None),
-        ("get_statistics", None),
-    ):
+    for name, (fields, options) in _COMMANDS.items():
         command = commands.add_parser(name)
         # Once more here, for those who write it last; absent it must not overwrite the first.
         command.add_argument("--timeout", type=_seconds, default=argparse.SUPPRESS)
-        if symbol_help:
-            command.add_argument("symbol", help=symbol_help)
-            command.add_argument("--expected-revision", type=int, help="refuse any other state")
-        if name != "get_statistics":
-            command.add_argument("--exchange", help="only this exchange")
+        for field in fields:
+            command.add_argument(field, type=_type(field), help=_HELP.get(field))
+        for field in options:
+            flag = "--" + field.replace("_", "-")
+            command.add_argument(flag, type=_type(field), help=_HELP.get(field))
     return parser
+
+
+def _type(field: str) -> Callable[[str], Any]:
+    if field == "interval":
+        return _seconds
+    return _whole if field in _WHOLE else str
+
+
+def _whole(text: str) -> int:
+    number = int(text)
+    if not 0 <= number < 2**53:
+        raise ValueError(text)
+    return number
 
 
 def _seconds(text: str) -> float:
     seconds = float(text)
-    if not 0 < seconds <= 3600:
+    if not 0 < seconds <= 86_400:
         raise ValueError(text)
     return seconds
 
 
 def _command(arguments: argparse.Namespace) -> dict[str, Any]:
-    given = vars(arguments)
-    command: dict[str, Any] = {"command": arguments.command}
-    if arguments.command == "set_symbols":
-        names = filter(None, map(str.strip, arguments.symbol.split(",")))
-        command["symbols"] = [_unified(name) for name in names]
-    elif "symbol" in given:
-        command["symbol"] = _unified(arguments.symbol)
-    for field in ("exchange", "expected_revision"):
-        if given.get(field) is not None:
-            command[field] = given[field]
-    return command
+    given = {
+        name: value
+        for name, value in vars(arguments).items()
+        if value is not None and name != "timeout"
+    }
+    if "symbols" in given:
+        names = filter(None, map(str.strip, given["symbols"].split(",")))
+        given["symbols"] = [_unified(name) for name in names]
+    if "symbol" in given:
+        given["symbol"] = _unified(given["symbol"])
+    parameters = {
+        field: given.pop(name) for name, field in _PARAMETERS.items() if name in given
+    }
+    return given | ({"parameters": parameters} if parameters else {})
 
 
 def _unified(text: str) -> str:

@@ -13,6 +13,8 @@ from shared.topology import MAILBOX
 from workers.agent.errand_book import ErrandBook
 
 _PREFETCH = 10
+#: The `type` of a message that only has to arrive.
+_PING = "ping"
 #: An errand has some 200 bytes.
 _MAX_BODY_BYTES = 16 * 1024
 
@@ -67,6 +69,7 @@ class Mailbox:
             self.name = None
 
     async def _on_message(self, message: AbstractIncomingMessage) -> None:
-        self.take(message.body)
+        if message.type != _PING:
+            self.take(message.body)
         with suppress(*CONNECTION_ERRORS):
             await message.ack()
