@@ -59,6 +59,44 @@ async def test_the_documented_examples(broker_url: str, tmp_path: Path) -> None:
         assert set(statistics["data"]) >= {"exchange_success", "rabbitmq_published"}
 
 
+@pytest.mark.parametrize(
+    ("typed_words", "command"),
+    [
+        (("get_workers",), {}),
+        (("get_history", "--limit", "3", "--before", "9"), {"limit": 3, "before": 9}),
+        (("rollback", "7"), {"to": 7}),
+        (("restart_worker", "gate-0@a"), {"worker": "gate-0@a"}),
+        (("enable_exchange", "okx", "--host", "b"), {"exchange": "okx", "host": "b"}),
+        (("disable_exchange", "okx"), {"exchange": "okx"}),
+        (("remove_task", "t", "--expected-revision", "2"), {"task_id": "t", "expected_revision": 2}),
+        (("list_tasks", "--symbol", "BTC", "--kind", "ticker"), {"symbol": BTC, "kind": "ticker"}),
+        (("add_symbol", "top:50"), {"symbol": "top:50"}),
+        (("set_symbols", "BTC, */USDT:USDT"), {"symbols": [BTC, "*/USDT:USDT"]}),
+        (
+            ("add_task", "gate", "BTC", "ohlcv", "60", "--timeframe", "1m", "--rows", "5"),
+            {
+                "exchange": "gate",
+                "symbol": BTC,
+                "kind": "ohlcv",
+                "interval": 60.0,
+                "parameters": {"timeframe": "1m", "limit": 5},
+            },
+        ),
+    ],
+)
+async def test_every_command_goes_out_as_it_was_typed(
+    broker_url: str, tmp_path: Path, typed_words: tuple[str, ...], command: dict[str, Any]
+) -> None:
+    async with client(broker_url) as fleet:
+        await typed(tmp_path, *typed_words, "--timeout", "0.3", AMQP_URL=broker_url)
+        queue = await fleet.channel.get_queue(CONTROL_QUEUE)
+        message = await queue.get(no_ack=True, timeout=5)
+    assert message is not None
+    sent = orjson.loads(message.body)
+    assert sent.pop("correlation_id") and sent.pop("timestamp")
+    assert sent == {"command": typed_words[0]} | command
+
+
 async def test_nobody_answers_in_time(broker_url: str, tmp_path: Path) -> None:
     async with client(broker_url):
         answer = await answered(tmp_path, broker_url, "--timeout", "0.3", "get_symbols")
@@ -88,6 +126,10 @@ async def test_the_address_of_a_running_fleet_is_found(broker_url: str, tmp_path
         (("add_symbol",), {}, 2),
         (("get_symbols", "--timeout", "0"), {}, 2),
         (("get_symbols", "--timeout", "soon"), {}, 2),
+        (("rollback",), {}, 2),
+        (("rollback", "-1"), {}, 2),
+        (("rollback", "9" * 30), {}, 2),
+        (("add_task", "gate", "BTC", "ticker", "soon"), {}, 2),
         (("get_symbols",), {}, 78),
         (("get_symbols",), {"AMQP_URL": "http://127.0.0.1"}, 78),
         (("get_symbols",), {"AMQP_URL": UNREACHABLE}, 4),
