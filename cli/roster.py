@@ -10,10 +10,12 @@ Row = dict[str, Any]
 
 def degraded(data: Row) -> bool:
     """Whether a member does not run, or a symbol that is desired and listed does not flow."""
-    members = [row for row in data.get("workers", ()) if row.get("member")]
-    if any(row.get("state") != "running" for row in members):
+    venues = data.get("symbols", {})
+    if any(missing(counts) > 0 for counts in venues.values()):
         return True
-    return any(missing(counts) > 0 for counts in data.get("symbols", {}).values())
+    wanted = {name for name, counts in venues.items() if count(counts.get("desired"))}
+    members = [row for row in data.get("workers", ()) if row.get("member")]
+    return any(row.get("state") != "running" for row in members if row.get("exchange") in wanted)
 
 
 def missing(counts: Row) -> int:

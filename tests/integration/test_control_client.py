@@ -8,6 +8,7 @@ from typing import Any
 
 import orjson
 import pytest
+from aio_pika.abc import AbstractIncomingMessage
 
 from shared.broker import Broker
 from shared.control import request
@@ -90,9 +91,14 @@ async def test_every_command_goes_out_as_it_was_typed(
     async with client(broker_url) as fleet:
         await typed(tmp_path, *typed_words, "--timeout", "0.3", AMQP_URL=broker_url)
         queue = await fleet.channel.get_queue(CONTROL_QUEUE)
-        message = await queue.get(no_ack=True, timeout=5)
-    assert message is not None
-    sent = orjson.loads(message.body)
+        bodies: list[bytes] = []
+
+        async def take(message: AbstractIncomingMessage) -> None:
+            bodies.append(message.body)
+
+        await queue.consume(take, no_ack=True)
+        await eventually(lambda: bodies, 10, "a command")
+    sent = orjson.loads(bodies[0])
     assert sent.pop("correlation_id") and sent.pop("timestamp")
     assert sent == {"command": typed_words[0]} | command
 

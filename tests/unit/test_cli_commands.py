@@ -98,7 +98,7 @@ def test_help_names_every_command(fleet: type[Fleet], capsys: pytest.CaptureFixt
     assert fleet.run("--help") == Exit.OK
     text = capsys.readouterr().out
     commands = ["demo", "up", "down", "status", "symbols", "control", "tail", "doctor", "replay"]
-    commands += ["bench"]
+    commands += ["bench", "workers", "exchange", "tasks", "history", "rollback", "registry"]
     assert all(f"  {command} " in text for command in commands)
     assert "\x1b" not in text
 

@@ -91,6 +91,7 @@ def test_a_member_that_does_not_run_degrades_the_fleet(state: str) -> None:
     assert not degraded(roster(worker()))
     assert degraded(roster(worker(), worker("gate-0@b", state)))
     assert not degraded(roster(worker(), worker("gate-0@b", state, member=False)))
+    assert not degraded(roster(worker(), worker("okx-0@b", state, exchange="switched off")))
 
 
 def test_counts_may_be_numbers_or_names() -> None:

@@ -34,8 +34,8 @@ def fleet() -> dict[str, object]:
     return programs_in(ROOT / "supervisord.conf")
 
 
-def test_every_venue_has_a_program_and_the_coordinator(fleet: dict[str, object]) -> None:
-    expected = {"coordinator", *(f"collector-{venue}" for venue in VENUES)}
+def test_every_venue_has_a_program_and_coordinator_and_agent(fleet: dict[str, object]) -> None:
+    expected = {"agent", "coordinator", *(f"collector-{venue}" for venue in VENUES)}
     assert expected == {path.stem for path in PROGRAMS.glob("*.ini")}
     assert expected <= set(fleet)
 
@@ -102,6 +102,20 @@ def test_writing_programs_removes_those_of_a_run_before(tmp_path: Path) -> None:
     (tmp_path / "old.ini").touch()
     write_programs(tmp_path, [Program("new", ["true"], priority=1)])
     assert [path.name for path in tmp_path.glob("*.ini")] == ["new.ini"]
+
+
+def test_what_the_agent_has_added_stays_unless_the_repository_has_it_too(tmp_path: Path) -> None:
+    for name in ("collector-gate-1.ini", "collector-gate.ini"):
+        (tmp_path / name).touch()
+    write_programs(tmp_path, [])
+    assert [path.name for path in tmp_path.glob("*.ini")] == ["collector-gate-1.ini"]
+
+
+def test_the_agent_is_the_first_to_stop(fleet: dict[str, object]) -> None:
+    """Else it would start again what is being stopped."""
+    priorities = {name: vars(program)["priority"] for name, program in fleet.items()}
+    agent = priorities.pop("agent")
+    assert agent > max(priorities.values())
 
 
 def test_what_supervisord_can_not_express_is_refused() -> None:
