@@ -1,4 +1,4 @@
-"""`fleet workers`, `exchange`, `tasks`, `history`, `rollback`: the fleet as its coordinator has it."""
+"""`fleet workers`, `exchange`, `tasks`, `history`, `rollback`: what a coordinator is asked for."""
 
 from enum import StrEnum
 from typing import Annotated

@@ -83,6 +83,17 @@ def test_an_old_errand_is_refused_when_it_comes_and_when_its_turn_comes(
     assert book(tmp_path, clock).next() is None
 
 
+def test_what_was_begun_is_finished_however_late(tmp_path: Path, clock: FakeClock) -> None:
+    """The program may have been stopped already."""
+    subject = book(tmp_path, clock)
+    subject.take(restart(clock, "a"))
+    waiting = subject.next()
+    assert waiting is not None
+    subject.begin(waiting, {"collector-gate": 17})
+    clock.elapsed_s += 10 * MAX_AGE_S
+    assert ids_waiting(book(tmp_path, clock)) == ["a"]
+
+
 def test_a_full_book_refuses_and_goes_on(tmp_path: Path, clock: FakeClock) -> None:
     subject = book(tmp_path, clock)
     for number in range(MAX_WAITING + 3):

@@ -57,7 +57,7 @@ class Agent:
 
     async def _do(self, waiting: Waiting) -> None:
         errand = waiting.errand
-        log.info("Errand %s: %s %s", errand.id, errand.action, errand.of)
+        log.info("Errand %r: %s %r", errand.id, errand.action, errand.of)
         try:
             text = await self.deeds.do(waiting)
         except ErrandError as error:
@@ -65,11 +65,11 @@ class Agent:
         except OSError as error:
             self._failed(waiting, f"a file can not be written: {error.strerror}")
         else:
-            log.info("Errand %s: %s", errand.id, text)
+            log.info("Errand %r: %s", errand.id, text)
             self.book.finish(waiting, True, text)
 
     def _failed(self, waiting: Waiting, reason: str) -> None:
-        log.error("Errand %s failed: %s", waiting.errand.id, reason)
+        log.error("Errand %r failed: %s", waiting.errand.id, reason)
         self.book.finish(waiting, False, reason)
 
     async def _finish_errand(self) -> None:

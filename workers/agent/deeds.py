@@ -102,7 +102,7 @@ class Deeds:
             return CollectorProgram(venue)
         program = collector_of(errand.worker, self._host)
         if program.venue != venue:
-            raise ErrandError(f"{errand.worker} is no collector of {venue}")
+            raise ErrandError(f"{errand.worker!r} is no collector of {venue}")
         return program
 
     async def _make(self, program: CollectorProgram) -> None:

@@ -60,8 +60,10 @@ class ErrandBook:
         """Keep an errand. One that is not to be done is counted, told, and forgotten."""
         if errand.id in self._over or any(errand.id == w.errand.id for w in self._waiting):
             self.counts["repeated"] += 1
-        elif reason := self._reason_against(errand):
+        elif reason := self._too_old(errand):
             self._refuse(errand, reason)
+        elif len(self._waiting) >= MAX_WAITING:
+            self._refuse(errand, f"{MAX_WAITING} others wait")
         else:
             self._keep(errand)
 
@@ -69,10 +71,11 @@ class ErrandBook:
         self.counts["malformed"] += 1
 
     def next(self) -> Waiting | None:
-        """The oldest that waits and still may be done. It stays until it is over."""
+        """The first that still may be done; it stays until it is over. What was begun is finished,
+        however late: a program may stand still for it."""
         while self._waiting:
             first = self._waiting[0]
-            reason = self._reason_against(first.errand, begun=True)
+            reason = "" if first.pids is not None else self._too_old(first.errand)
             if not reason:
                 return first
             self._refuse(first.errand, reason)
@@ -82,7 +85,8 @@ class ErrandBook:
     def begin(self, waiting: Waiting, pids: dict[str, int]) -> None:
         """Note the processes that an errand is about to restart. Raises OSError."""
         begun = waiting.model_copy(update={"pids": pids})
-        self._save([begun if w is waiting else w for w in self._waiting], list(self._over))
+        others = [w for w in self._waiting if w.errand.id != waiting.errand.id]
+        self._save([begun, *others], list(self._over))
         waiting.pids = pids
 
     def finish(self, waiting: Waiting, ok: bool, text: str) -> None:
@@ -103,17 +107,13 @@ class ErrandBook:
         else:
             self.arrived.set()
 
-    def _reason_against(self, errand: Errand, *, begun: bool = False) -> str:
+    def _too_old(self, errand: Errand) -> str:
         age_s = (self._clock.now_ms() - errand.sent_at) / 1000
-        if age_s > MAX_AGE_S:
-            return f"it is {age_s:.0f} s old"
-        if not begun and len(self._waiting) >= MAX_WAITING:
-            return f"{MAX_WAITING} others wait"
-        return ""
+        return f"it is {age_s:.0f} s old" if age_s > MAX_AGE_S else ""
 
     def _refuse(self, errand: Errand, reason: str) -> None:
         self.counts["refused"] += 1
-        log.warning("Errand %s (%s %s) is refused: %s", errand.id, errand.action, errand.of, reason)
+        log.warning("Errand %r (%s %r) is refused: %s", errand.id, errand.action, errand.of, reason)
         self._tell(errand, False, f"refused: {reason}")
 
     def _tell(self, errand: Errand, ok: bool, text: str) -> None:
@@ -127,7 +127,7 @@ class ErrandBook:
         try:
             self._save(left, over)
         except OSError as error:
-            log.error("The end of errand %s is not on disk: %s", waiting.errand.id, error)
+            log.error("The end of errand %r is not on disk: %s", waiting.errand.id, error)
             self._waiting, self._over = left, deque(over, _REMEMBERED)
 
     def _save(self, waiting: list[Waiting], over: list[str]) -> None:

@@ -59,9 +59,9 @@ def collector_of(worker: str, host: str) -> CollectorProgram:
     """Of `binance-0@host`. Raises ErrandError where that is no collector of this host."""
     found = _WORKER.fullmatch(worker)
     if found is None or found["venue"] not in VENUES:
-        raise ErrandError(f"{worker} is no collector")
+        raise ErrandError(f"{worker!r} is no collector")
     if found["host"] != host:
-        raise ErrandError(f"{worker} does not run on {host}")
+        raise ErrandError(f"{worker!r} does not run on {host}")
     return CollectorProgram(found["venue"], int(found["index"]))
 
 
