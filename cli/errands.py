@@ -1,9 +1,10 @@
 """Commands that a host's agent carries out, and how they end."""
 
 import asyncio
+from contextlib import suppress
 from typing import Any
 
-from aio_pika.abc import AbstractConnection
+from aio_pika.abc import AbstractConnection, AbstractQueue
 from pydantic import ValidationError
 
 from cli.broker_address import ask
@@ -12,6 +13,7 @@ from cli.exits import Exit
 from cli.output import print_json, say
 from cli.place import Place
 from shared.broker import own_queue
+from shared.errors import BrokerError
 from shared.status import Heartbeat
 from shared.topology import STATUS
 
@@ -53,14 +55,18 @@ def end_in(beat: Heartbeat, errand: str) -> dict[str, Any] | None:
 async def _end(connection: AbstractConnection, errand: str, wait_s: float) -> dict[str, Any] | None:
     channel = await connection.channel()
     queue = await own_queue(channel, "client", "errand", [(STATUS, "heartbeat.agent.#")])
-    try:
-        async with asyncio.timeout(wait_s), queue.iterator(no_ack=True) as messages:
-            async for message in messages:
-                if (end := _end_in(message.body, errand)) is not None:
-                    return end
-    except TimeoutError:
-        pass
+    with suppress(TimeoutError):
+        async with asyncio.timeout(wait_s):
+            return await _heard(queue, errand)
     return None
+
+
+async def _heard(queue: AbstractQueue, errand: str) -> dict[str, Any]:
+    async with queue.iterator(no_ack=True) as messages:
+        async for message in messages:
+            if (end := _end_in(message.body, errand)) is not None:
+                return end
+    raise BrokerError("the connection was lost before the errand's end was told")
 
 
 def _end_in(body: bytes, errand: str) -> dict[str, Any] | None:

@@ -97,7 +97,8 @@ def as_dict(status: Status) -> dict[str, Any]:
 async def _heard(broker: Broker) -> tuple[list[Heartbeat], dict[str, Any]]:
     connection = await broker.connect("status")
     try:
-        return await asyncio.gather(_listen(connection), _ask(broker))
+        heartbeats, answer = await asyncio.gather(_listen(connection), _ask(broker))
+        return heartbeats, answer
     finally:
         await connection.close()
 

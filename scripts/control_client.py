@@ -127,9 +127,7 @@ def _command(arguments: argparse.Namespace) -> dict[str, Any]:
         given["symbols"] = [_unified(name) for name in names]
     if "symbol" in given:
         given["symbol"] = _unified(given["symbol"])
-    parameters = {
-        field: given.pop(name) for name, field in _PARAMETERS.items() if name in given
-    }
+    parameters = {field: given.pop(name) for name, field in _PARAMETERS.items() if name in given}
     return given | ({"parameters": parameters} if parameters else {})
 
 

@@ -15,6 +15,7 @@ import orjson
 import pytest
 from aio_pika.abc import AbstractIncomingMessage
 
+from cli.broker_node import Node
 from cli.host import Host
 from cli.place import socket_path
 from cli.supervisor import Program
@@ -83,8 +84,15 @@ class SmallHost:
         return {name: program.pid for name, program in self.programs().items()}
 
 
+def added(home: Path) -> list[Path]:
+    """The program files that the agent has written."""
+    return list(home.glob("supervisor/*.ini"))
+
+
 @asynccontextmanager
-async def small_host(home: Path, broker_url: str, *, includes: bool = True) -> AsyncIterator[SmallHost]:
+async def small_host(
+    home: Path, broker_url: str, *, includes: bool = True
+) -> AsyncIterator[SmallHost]:
     logs = home / "logs"
     logs.mkdir()
     (home / "state").mkdir()
@@ -164,7 +172,7 @@ async def test_a_configuration_that_takes_no_files_is_told_and_nothing_changes(
         end = await host.end_of(await host.send("add", exchange="okx"))
         assert not end["ok"] and "include" in end["text"]
         assert host.pids() == before
-        assert not list(tmp_path.glob("supervisor/*.ini"))
+        assert not added(tmp_path)
 
 
 async def test_what_is_no_errand_is_counted_and_the_agent_goes_on(
@@ -191,7 +199,9 @@ async def test_a_killed_agent_goes_on_with_its_errand(broker_url: str, tmp_path:
         book = tmp_path / "state" / "agent" / "errands.json"
 
         def begun() -> bool:
-            return any(waiting["pids"] for waiting in (read_json(book) or {"waiting": []})["waiting"])
+            return any(
+                waiting["pids"] for waiting in (read_json(book) or {"waiting": []})["waiting"]
+            )
 
         await eventually(begun, 10, "the errand is at hand")
         agent = before["agent"]
@@ -206,10 +216,11 @@ async def test_a_killed_agent_goes_on_with_its_errand(broker_url: str, tmp_path:
         assert read_json(book)["waiting"] == []
 
 
-async def test_a_mailbox_that_is_deleted_is_made_anew(broker_url: str, tmp_path: Path) -> None:
-    async with small_host(tmp_path, broker_url) as host:
+async def test_a_mailbox_that_is_deleted_is_made_anew(broker_node: Node, tmp_path: Path) -> None:
+    async with small_host(tmp_path, broker_node.amqp_url) as host:
         first = await host.mailbox()
-        await host.client.channel.queue_delete(first)
+        ctl = ("delete_queue", first, "--vhost", broker_node.vhost)
+        await asyncio.to_thread(broker_node.ctl, *ctl)
         await eventually(lambda: host.beats[-1].mailbox not in (None, first), 20, "another mailbox")
         end = await host.end_of(await host.send("restart", worker="htx-0@host.a"))
         assert end["ok"], end

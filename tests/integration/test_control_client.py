@@ -69,7 +69,10 @@ async def test_the_documented_examples(broker_url: str, tmp_path: Path) -> None:
         (("restart_worker", "gate-0@a"), {"worker": "gate-0@a"}),
         (("enable_exchange", "okx", "--host", "b"), {"exchange": "okx", "host": "b"}),
         (("disable_exchange", "okx"), {"exchange": "okx"}),
-        (("remove_task", "t", "--expected-revision", "2"), {"task_id": "t", "expected_revision": 2}),
+        (
+            ("remove_task", "t", "--expected-revision", "2"),
+            {"task_id": "t", "expected_revision": 2},
+        ),
         (("list_tasks", "--symbol", "BTC", "--kind", "ticker"), {"symbol": BTC, "kind": "ticker"}),
         (("add_symbol", "top:50"), {"symbol": "top:50"}),
         (("set_symbols", "BTC, */USDT:USDT"), {"symbols": [BTC, "*/USDT:USDT"]}),

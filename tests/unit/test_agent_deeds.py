@@ -103,6 +103,11 @@ class Desk:
         return read_host_exchanges(exchanges_path(self.home))
 
 
+def added(home: Path) -> list[Path]:
+    """The program files that an agent has written."""
+    return list(home.glob("supervisor/*.ini"))
+
+
 @pytest.fixture
 def desk(tmp_path: Path) -> Desk:
     pids = {"collector_gate": 10, "collector_gate_1": 11, "collector_htx": 12, "coordinator": 13}
@@ -183,7 +188,7 @@ async def test_a_configuration_that_does_not_include_our_files_is_told(tmp_path:
     desk = Desk(tmp_path, Host(tmp_path / "elsewhere", agent=9))
     with pytest.raises(ErrandError, match="include"):
         await desk.do("add", exchange="okx")
-    assert not list(tmp_path.glob("supervisor/*.ini"))
+    assert not added(tmp_path)
     assert desk.exchanges == HostExchanges()
 
 
@@ -220,7 +225,7 @@ async def test_without_supervisord_errands_fail_with_a_reason_and_change_nothing
             with pytest.raises(ErrandError, match=r"supervisord|unix socket"):
                 await deeds.do(waiting)
         assert not exchanges_path(tmp_path).exists()
-        assert not list(tmp_path.glob("supervisor/*.ini"))
+        assert not added(tmp_path)
 
 
 @pytest.mark.parametrize("path", sorted(PROGRAMS.glob("collector-*.ini")), ids=lambda p: p.stem)

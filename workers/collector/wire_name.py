@@ -1,6 +1,7 @@
 """What the registry calls a venue, for a collector whose configuration does not say."""
 
 import asyncio
+from typing import Any
 
 from aio_pika.abc import AbstractChannel, AbstractConnection, AbstractQueue
 from pydantic import ValidationError
@@ -47,7 +48,8 @@ class WireName:
 
         listening = asyncio.ensure_future(self._broker.keep("name", session))
         try:
-            await asyncio.wait({listening, found}, return_when=asyncio.FIRST_COMPLETED)
+            both: set[asyncio.Future[Any]] = {listening, found}
+            await asyncio.wait(both, return_when=asyncio.FIRST_COMPLETED)
             if not found.done():
                 await listening  # it ends by what it raises
             return found.result()
