@@ -10,7 +10,7 @@ import pytest
 from shared.venues import VENUES
 
 ROOT = Path(__file__).parents[2]
-PACKAGES = ("shared", "workers", "coordinator", "simulator", "cli", "bench")
+PACKAGES = ("shared", "workers", "coordinator", "simulator", "cli", "client", "bench")
 FILES = [path for package in PACKAGES for path in sorted((ROOT / package).rglob("*.py"))]
 IDS = [str(path.relative_to(ROOT)) for path in FILES]
 
@@ -21,7 +21,9 @@ MAY_IMPORT = {
     "coordinator": {"shared", "coordinator"},
     "simulator": {"simulator"},  # a venue knows nothing of us
     "cli": {"shared", "cli"},  # it starts the others as processes
-    "bench": {"shared", "cli", "bench", "workers", "simulator"},  # only what they say of themselves
+    "client": {"futures_fleet"},  # a wheel of its own; it brings copies of what it shares
+    # Only what they say of themselves, and the client as a user has it.
+    "bench": {"shared", "cli", "bench", "workers", "simulator", "futures_fleet"},
 }
 #: Where a venue may be named in code: the catalogue and what belongs to one venue.
 NAMES_VENUES = ("shared/venues.py", "workers/collector/catalogue/", "simulator/", "bench/worker.py")
@@ -39,7 +41,8 @@ def modules_imported(path: Path) -> Iterator[str]:
 @pytest.mark.parametrize("path", FILES, ids=IDS)
 def test_imports_point_one_way(path: Path) -> None:
     package = path.relative_to(ROOT).parts[0]
-    imported = {name.split(".")[0] for name in modules_imported(path)} & set(PACKAGES)
+    imported = {name.split(".")[0] for name in modules_imported(path)}
+    imported &= {*PACKAGES, "futures_fleet"}
     assert imported <= MAY_IMPORT[package]
 
 
@@ -72,6 +75,7 @@ def test_the_environment_has_one_door(path: Path) -> None:
 
 @pytest.mark.parametrize("path", FILES, ids=IDS)
 def test_names_on_the_broker_have_one_door(path: Path) -> None:
-    if str(path.relative_to(ROOT)) in ("shared/broker.py", "bench/shelf.py"):
+    doors = ("shared/broker.py", "bench/shelf.py", "client/futures_fleet/_wire/broker.py")
+    if str(path.relative_to(ROOT)) in doors:
         return
     assert not re.search(r"\.(declare_queue|declare_exchange|queue_declare)\(", path.read_text())

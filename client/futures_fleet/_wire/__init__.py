@@ -1,0 +1,1 @@
+"""What the library shares with the fleet, copied by scripts/wire.py."""
