@@ -14,7 +14,7 @@ from typing import TypeVar
 import orjson
 import uvloop
 
-from bench import collector, crash, latency, machine, memory, peer, publisher, startup
+from bench import client, collector, crash, latency, machine, memory, peer, publisher, startup
 from bench.lab import Lab, Length
 from bench.node import private_node
 from bench.processes import end_on_signals
@@ -29,6 +29,7 @@ Measure = Callable[[Lab], Awaitable[list[Row]]]
 #: In this order: later ones are ratios of earlier ones.
 MEASUREMENTS: dict[str, Measure] = {
     "publisher": publisher.measure,
+    "client": client.measure,
     "collector": collector.measure,
     "cryptofeed": peer.measure,
     "latency": latency.measure,
