@@ -14,6 +14,7 @@ from cli.exits import CommandFailed, Exit
 from cli.fleet_commands import exchange_app, history, rollback, tasks_app, workers_app
 from cli.options import ExpectedRevision, Json, place
 from cli.sim_commands import sim_app
+from cli.users_command import add_users
 
 app = typer.Typer(
     name="fleet",
@@ -31,6 +32,7 @@ app.add_typer(tasks_app, name="tasks")
 app.add_typer(sim_app, name="sim")
 app.command()(history)
 app.command()(rollback)
+add_users(app)
 
 
 class RegistryAction(StrEnum):
