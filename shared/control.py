@@ -44,7 +44,7 @@ async def request(broker: Broker, command: dict[str, Any], timeout_s: float) -> 
     connection = await broker.connect("control")
     try:
         async with asyncio.timeout(timeout_s):
-            return await _exchanged(connection, broker.name, command)
+            return await _exchanged(connection, broker, command)
     except TimeoutError:
         return _timed_out(command, timeout_s)
     except CONNECTION_ERRORS as error:
@@ -54,23 +54,25 @@ async def request(broker: Broker, command: dict[str, Any], timeout_s: float) -> 
 
 
 async def _exchanged(
-    connection: AbstractConnection, name: str, command: dict[str, Any]
+    connection: AbstractConnection, broker: Broker, command: dict[str, Any]
 ) -> dict[str, Any]:
     channel = await connection.channel(publisher_confirms=True, on_return_raises=True)
     keys = (response_key(command["command"]), response_key("invalid"))
     # Bound before the command goes out: no answer can come too early.
-    queue = await own_queue(channel, "client", name, [(RESPONSES, key) for key in keys])
-    await _send(channel, command)
+    queue = await own_queue(channel, "client", broker.name, [(RESPONSES, key) for key in keys])
+    await _send(channel, command, broker.user)
     return await _answer(queue, command["correlation_id"])
 
 
-async def _send(channel: AbstractChannel, command: dict[str, Any]) -> None:
-    """Through the exchange: the queue's arguments are the coordinator's business."""
+async def _send(channel: AbstractChannel, command: dict[str, Any], user: str | None) -> None:
+    """Through the exchange: the queue's arguments are the coordinator's business. The broker
+    vouches for the user, or refuses the message."""
     message = aio_pika.Message(
         orjson.dumps(command),
         content_type="application/json",
         delivery_mode=aio_pika.DeliveryMode.PERSISTENT,
         correlation_id=command["correlation_id"],
+        user_id=user,
     )
     exchange = await channel.get_exchange(COMMANDS, ensure=False)
     try:
