@@ -1,6 +1,7 @@
 """Reads every trade, and says when it missed one: python examples/trades.py amqp://…"""
 
 import asyncio
+import secrets
 import sys
 from typing import Any
 
@@ -11,7 +12,9 @@ async def main(url: str) -> None:
     last: dict[tuple[Any, Any], int] = {}
     async with await aio_pika.connect(url) as connection:
         channel = await connection.channel()
-        queue = await channel.declare_queue(exclusive=True)
+        # The name by which the broker's policy bounds it, and which a reader's login may declare.
+        name = f"futures_reader.trades.{secrets.token_hex(4)}"
+        queue = await channel.declare_queue(name, exclusive=True)
         await queue.bind("futures_data", "trades.#")
         async for message in queue.iterator(no_ack=True):
             seq: Any = message.headers["seq"]  # +1 with each message of an epoch on a routing key
