@@ -104,7 +104,7 @@ def _coordinator() -> _Grant:
             MAILBOX: [ANY],  # whoever is asked, told or pinged
             COMMANDS: [ANY],  # the tick that makes the active one claim
         },
-        binds={STATUS: [ANY]},
+        binds={STATUS: [ANY], MAILBOX: [ANY]},
         consumes=(CONTROL_QUEUE, REGISTRY_STREAM),
         service=True,
     )

@@ -70,6 +70,10 @@ def client(login: Login) -> Broker:
     return Broker(login.url, "a client", TOPOLOGY, declares=False)
 
 
+def held(collector: Collector) -> set[str]:
+    return set(collector.sharing.holdings(collector.state).collected)
+
+
 def denials(node: Node, vhost: str) -> list[str]:
     """What the broker has refused in this vhost, as its log tells."""
     log = (node.broker.directory / "out.log").read_text(errors="replace")
@@ -81,22 +85,25 @@ def denials(node: Node, vhost: str) -> list[str]:
     ]
 
 
-@pytest.mark.deadline(120)
+@pytest.mark.deadline(180)
 async def test_nothing_is_denied(broker_node: Node, tmp_path: Path) -> None:
     logins = import_logins(broker_node, broker_node.vhost, TOPOLOGY, (VENUE,), tmp_path)
     clock = SystemClock()
     async with simulated_venues(tmp_path) as simulator:
         chief = Coordinator(settings_of(logins["coordinator"], simulator, tmp_path / "c"), clock)
         settings = settings_of(logins[f"collector-{VENUE}"], simulator, tmp_path / "w")
-        collector = Collector(settings, VENUE, VENUE, clock)
-        async with reading(logins["reader"]) as keys, running(chief), running(collector):
+        first, second = (Collector(settings, VENUE, VENUE, clock, index) for index in (0, 1))
+        async with reading(logins["reader"]) as keys, running(chief), running(first):
             await eventually(lambda: chief.log.registry.seeded, 20)
-            await eventually(lambda: chief.roster.alive("collector"), 20)
-            await eventually(lambda: collector.desired.revision is not None, 20)
+            await eventually(lambda: first.desired.revision is not None, 20)
             await eventually(lambda: f"trades.{VENUE}.BTCUSDT" in keys[DATA], 20)
             await eventually(lambda: f"lossless.trades.{VENUE}" in keys[BATCHES], 20)
             await _commands(chief, logins["operator"])
             await eventually(lambda: f"trades.{VENUE}.SOLUSDT" in keys[DATA], 20)
+            async with running(second):
+                await eventually(lambda: held(second), 30)
+                # The first lets go when it hears that the second has them.
+                await eventually(lambda: not held(first) & held(second), 30)
     assert denials(broker_node, broker_node.vhost) == []
     await _denied(logins["monitor"])
     await eventually(lambda: denials(broker_node, broker_node.vhost))  # it can be seen

@@ -141,7 +141,7 @@ EXPECTED = {
     "coordinator": Expected(
         own=("coordinator",),
         publishes=ANSWERS | {COORDINATORS_BEAT} | on(SYMBOLS, REGISTRY_EXCHANGE, MAILBOX, COMMANDS),
-        binds=on(STATUS),
+        binds=on(STATUS, MAILBOX),
         consumes=(CONTROL_QUEUE, REGISTRY_STREAM),
     ),
     f"collector-{ONE}": collector(ONE),
