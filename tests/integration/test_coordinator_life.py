@@ -11,48 +11,15 @@ import orjson
 import pytest
 
 from cli.broker_node import Node
-from coordinator.deliveries import deliveries
-from coordinator.records import Change, Claim, Operation, Record, Snapshot, decode, encode
-from coordinator.registry import Registry, Verdict
+from coordinator.records import Change, Claim, Operation, Record, Snapshot
+from coordinator.registry import Registry
 from shared.files import read_json
 from shared.topology import REGISTRY_STREAM
 from tests.coordinators import BTC, ETH, SOL, Client, Process, client, coordinator
+from tests.registry_log import folded, log_of, record_message
 from tests.waiting import eventually
 
 COMMANDS = 300
-
-
-async def log_of(user: Client) -> list[tuple[int, Record]]:
-    """The whole log, up to a record of our own."""
-    channel = user.channel
-    await channel.set_qos(200)
-    end = Claim(by="the test")
-    exchange = await channel.get_exchange("futures_registry", ensure=False)
-    await exchange.publish(_message(end), REGISTRY_STREAM)
-    records: list[tuple[int, Record]] = []
-    async for message in deliveries(channel, REGISTRY_STREAM, {"x-stream-offset": "first"}):
-        await message.ack()
-        record = decode(message.body)
-        if record == end:
-            return records
-        offset = message.headers["x-stream-offset"]
-        assert isinstance(offset, int)
-        records.append((offset, record))
-    raise AssertionError("unreachable")
-
-
-def _message(record: Record) -> aio_pika.Message:
-    return aio_pika.Message(encode(record), delivery_mode=aio_pika.DeliveryMode.PERSISTENT)
-
-
-def folded(records: list[tuple[int, Record]]) -> tuple[Registry, Counter[str]]:
-    """The state of a log, and how often each command took effect."""
-    registry, effects = Registry(), Counter[str]()
-    for offset, record in records:
-        verdict = registry.fold(offset, record)
-        if verdict is Verdict.APPLIED and isinstance(record, Operation) and record.given:
-            effects[record.given.id] += 1
-    return registry, effects
 
 
 def answered(user: Client) -> Counter[str]:
@@ -273,7 +240,7 @@ async def test_foreign_records_are_counted_and_ignored(broker_url: str, tmp_path
         for body in (b"", b"{", b'{"type":"operation"}'):
             await exchange.publish(aio_pika.Message(body), REGISTRY_STREAM)
         zombie = Operation(by="a zombie", epoch=1, op=Change(op="remove", symbols=[BTC]))
-        await exchange.publish(_message(zombie), REGISTRY_STREAM)
+        await exchange.publish(record_message(zombie), REGISTRY_STREAM)
         await eventually(lambda: subject.log.registry.rejected == 1)
         assert subject.log.malformed == 3
         assert (await user.ask({"command": "get_symbols"}))["data"]["symbols"] == [BTC, ETH]
