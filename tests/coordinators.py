@@ -69,11 +69,13 @@ async def coordinator(
 class Process:
     """`python -m coordinator`, as supervisord starts it."""
 
-    def __init__(self, url: str, home: Path, symbols: Sequence[str] = (BTC, ETH)) -> None:
+    def __init__(
+        self, url: str, home: Path, symbols: Sequence[str] = (BTC, ETH), **config: Any
+    ) -> None:
         home.mkdir(parents=True, exist_ok=True)
         self.home = home
         self.log = home / "coordinator.log"
-        config = {"exchanges": EXCHANGES, "symbols": symbols}
+        config = {"exchanges": EXCHANGES, "symbols": symbols} | config
         (home / "config.json").write_bytes(orjson.dumps(config))
         self._env = os.environ | {
             "AMQP_URL": url,
@@ -141,6 +143,18 @@ class Client:
         await eventually(lambda: len(self.answers) > before, 20)
         answer: dict[str, Any] = orjson.loads(self.answers[before][1])
         return answer
+
+    async def request(self, command: dict[str, Any], **properties: Any) -> dict[str, Any]:
+        """Send, and the answer to this very command, whoever else asks meanwhile."""
+        id_ = command["correlation_id"]
+        before = len(self.answers)
+        await self.send(command, **properties)
+
+        def answer() -> dict[str, Any] | None:
+            found = map(orjson.loads, (body for _, body, _ in self.answers[before:]))
+            return next((one for one in found if one["correlation_id"] == id_), None)
+
+        return await eventually(answer, 20, f"an answer to {command}")
 
     async def heartbeat(self, beat: Heartbeat) -> None:
         key = heartbeat_key(beat.role, beat.exchange, beat.worker)
