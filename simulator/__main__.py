@@ -38,7 +38,7 @@ def parse(arguments: list[str]) -> Settings:
     parser.add_argument("--host", default="127.0.0.1")
     parser.add_argument("--port", type=int, default=8900, help="0 takes any free port")
     parser.add_argument("--seed", type=int, default=7)
-    parser.add_argument("--symbols", type=int, help="only the first N symbols")
+    parser.add_argument("--symbols", type=int, help="the first N symbols; beyond 30 made-up ones")
     parser.add_argument("--truth", type=Path, help="append what was received and sent, as JSONL")
     parser.add_argument("--ticker-rate", type=float, default=rates.ticker, help="a symbol and s")
     parser.add_argument("--book-rate", type=float, default=rates.book, help="a symbol and s")

@@ -97,13 +97,19 @@ def _places(step: Decimal) -> int:
 
 
 def instruments(venue: str, count: int | None = None) -> list[Instrument]:
-    """What `venue` lists, of the first `count` base currencies."""
+    """What `venue` lists, of the first `count` base currencies; beyond the table they are made
+    up."""
     missing = NOT_LISTED.get(venue, set())
+    made_up = [_made_up(number) for number in range(len(LISTINGS), count or 0)]
     return [
         _instrument(venue, index, listing)
-        for index, listing in enumerate(LISTINGS[:count])
+        for index, listing in enumerate([*LISTINGS[:count], *made_up])
         if listing.base not in missing
     ]
+
+
+def _made_up(number: int) -> Listing:
+    return Listing(f"SIM{number}", "2.5", "0.0001", "0.1", "1", "1", "10")
 
 
 def instrument(venue: str, base: str, price: str) -> Instrument:

@@ -169,6 +169,15 @@ def test_each_venue_lists_its_own() -> None:
     assert sum(len(LISTINGS) - len(found) for found in bases.values()) == 3
 
 
+def test_beyond_the_table_symbols_are_made_up() -> None:
+    many = instruments("binance", len(LISTINGS) + 13)
+    assert len({one.id for one in many}) == len(LISTINGS) + 13
+    assert many[: len(LISTINGS)] == instruments("binance")
+    made = Market(many[-1], 7, RATES, START_MS)
+    trades(made, 20)
+    assert made.last > 0
+
+
 def _pull(events: object, count: int) -> None:
     for _ in range(count):
         event = next(events)  # type: ignore[call-overload]
