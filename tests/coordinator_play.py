@@ -39,6 +39,7 @@ class Fate(Enum):
     LOST = "it never arrives, and no confirm comes"
     UNCONFIRMED = "it arrives, and no confirm comes"
     LATE = "no confirm comes, and it arrives when nobody waits for it any more"
+    OVERTAKEN = "no confirm comes, and it arrives right behind the next claim"
     FROZEN = "its writer freezes between the decision and the sending"
 
 
@@ -48,10 +49,14 @@ class Stream:
     def __init__(self) -> None:
         self.bodies: list[bytes] = []
         self.late: list[bytes] = []
+        self.overtaken: list[bytes] = []
         self._grown = asyncio.Event()
 
     def append(self, body: bytes) -> None:
         self.bodies.append(body)
+        if isinstance(decode(body), Claim):
+            self.bodies += self.overtaken
+            self.overtaken.clear()
         self._grown.set()
         self._grown = asyncio.Event()
 
@@ -131,8 +136,9 @@ class _Outlet:
             player.freeze()
         await asyncio.sleep(0)
         await player.thawed.wait()
-        if fate in (Fate.LOST, Fate.LATE):
+        if fate in (Fate.LOST, Fate.LATE, Fate.OVERTAKEN):
             stream.late += [body] if fate is Fate.LATE else []
+            stream.overtaken += [body] if fate is Fate.OVERTAKEN else []
             raise BrokerError("not confirmed")
         stream.append(body)
         await asyncio.sleep(0)
@@ -322,9 +328,10 @@ class World:
         for player in self.players.values():
             player.fates.clear()
             player.thawed.set()
-        for body in self.stream.late:
+        late = [*self.stream.late, *self.stream.overtaken]
+        self.stream.late, self.stream.overtaken = [], []
+        for body in late:
             self.stream.append(body)
-        self.stream.late.clear()
         self.settle()
 
     def check_alive(self) -> None:

@@ -78,7 +78,7 @@ class Model:
             case "remove_symbol":
                 return self._remove(command["symbol"], venue)
             case "set_symbols":
-                return self._set(command["symbols"], venue)
+                self._set(command["symbols"], venue)
             case "add_task":
                 return self._add_task(command)
             case "remove_task":
@@ -86,7 +86,8 @@ class Model:
             case "rollback":
                 return self._roll_back(command["to"])
             case name:
-                return self._switch(str(venue), enabled=name == "enable_exchange")
+                self._switch(str(venue), enabled=name == "enable_exchange")
+        return None
 
     def _add(self, symbol: str, venue: str | None) -> str | None:
         if symbol in self.now.current(venue):

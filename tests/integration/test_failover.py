@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -50,8 +51,8 @@ class Plan:
         count = len(self.faults)
         edges = [round(number * len(commands) / count) for number in range(count + 1)]
         faults = random.sample(self.faults, count)
-        cuts = zip(edges[:-1], edges[1:], strict=True)
-        return [(fault, commands[a:b]) for fault, (a, b) in zip(faults, cuts, strict=True)]
+        cuts = zip(faults, pairwise(edges), strict=True)
+        return [(fault, commands[begin:end]) for fault, (begin, end) in cuts]
 
 
 class Answers:

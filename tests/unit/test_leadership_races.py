@@ -30,12 +30,13 @@ class Races(RuleBasedStateMachine):
         self.commands: dict[str, Command] = {}
         self.forged: set[bytes] = set()
 
-    @rule(seed=st.integers(0, 10_000), go_on=turns)
-    def command(self, seed: int, go_on: int) -> None:
-        """A client asks for something new."""
-        command = mixed(Random(seed), len(self.commands), rollbacks=True)
-        self.commands[command["correlation_id"]] = command
-        self.world.queue.put(orjson.dumps(command))
+    @rule(seeds=st.lists(st.integers(0, 10_000), min_size=1, max_size=5), go_on=turns)
+    def command(self, seeds: list[int], go_on: int) -> None:
+        """Clients ask for something new."""
+        for seed in seeds:
+            command = mixed(Random(seed), len(self.commands), rollbacks=True)
+            self.commands[command["correlation_id"]] = command
+            self.world.queue.put(orjson.dumps(command))
         self.world.turn(go_on)
 
     @rule(which=st.integers(0), go_on=turns)
@@ -174,7 +175,7 @@ def _explore(examples: int, steps: int) -> None:
 
 def test_no_order_of_faults_loses_or_doubles_a_command(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("coordinator.log.deliveries", deliveries)
-    _explore(40, 30)
+    _explore(400, 40)
 
 
 @pytest.mark.long
