@@ -3,6 +3,7 @@
 import asyncio
 import logging
 from contextlib import nullcontext
+from pathlib import Path
 
 from shared.broker import Broker
 from shared.budget import Budget
@@ -52,6 +53,7 @@ from workers.collector.quotes import Quotes
 from workers.collector.recording.recorder import Recorder
 from workers.collector.schedule.schedule import Schedule
 from workers.collector.schedule.tightness import Gauge
+from workers.collector.sharing.answers import Answers
 from workers.collector.sharing.sharing import Member, Sharing
 from workers.collector.status import StatusTeller, Tidings
 from workers.collector.streams import Streams
@@ -164,21 +166,28 @@ class Collector:
             clock,
             self.log,
         )
+        self._join(venue, origin, state_dir, list(config.symbols))
+
+    def _join(self, venue: str, origin: Origin, state_dir: Path, seed: list[str]) -> None:
+        """What the coordinator and the venue's other workers are told and say."""
         self.desired = DesiredSymbols(
-            self.worker, venue, exchange, state_dir / "symbols.json", list(config.symbols)
+            self.worker, venue, self.exchange, state_dir / "symbols.json", seed
         )
         self.sharing = Sharing(
-            Member(row, origin, self.egress),
+            Member(self.row, origin, self.egress),
             self.desired,
             self.continuity,
             self.trades,
             self.timeframes,
             state_dir / "peers.json",
         )
-        self.status = StatusTeller(
-            self.broker,
-            Tidings(self._heartbeat, self._market_list, lambda: self.sharing.holdings(self.state)),
+        self.answers = Answers(self.worker, self.exchange, self.egress, self.desired, self.clock)
+        self.answers.take = self.bulk.take
+        self.bulk.asks, self.bulk.on_answer = self.answers.asks, self.answers.told
+        tidings = Tidings(
+            self._heartbeat, self._market_list, lambda: self.sharing.holdings(self.state)
         )
+        self.status = StatusTeller(self.broker, tidings)
 
     def _route(self, publishing: Publishing) -> None:
         """Who takes the events of each type, and who hears of what."""
@@ -245,7 +254,8 @@ class Collector:
     async def run(self, stop: Stop) -> None:
         """Collect until `stop`; then feeds first, what they gave next, the broker last."""
         saving = every(HEARTBEAT_S, self._save_sequences, self.clock)
-        work = (self.outbox.run(), self.status.run(), self.vitals.run(), saving)
+        passing_on = self.answers.run(self.broker)
+        work = (self.outbox.run(), self.status.run(), self.vitals.run(), saving, passing_on)
         async with self.recorder or nullcontext(), running(stop, *work):
             listening = self.desired.listen(self.broker, self.egress)
             async with running(stop, listening, self._collect()):
