@@ -93,6 +93,14 @@ class Broker:
         """Host and port, for log lines: without the password."""
         return f"{self._url.host}:{self._url.port or 5672}"
 
+    @property
+    def user(self) -> str | None:
+        """By what name the broker knows us, as `user_id` of a message; None where a certificate
+        says who we are."""
+        if self._url.query.get("auth", "plain").lower() != "plain":
+            return None
+        return self._url.user or "guest"  # the client library's own default
+
     async def connect(self, purpose: str) -> AbstractConnection:
         """An aio-pika connection named `{name} {purpose}`, without its own reconnecting.
 

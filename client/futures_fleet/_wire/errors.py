@@ -12,6 +12,7 @@ CryptoCollectorException
 ├── BrokerError                   retry: RabbitMQ is away or refuses
 ├── DataProcessingError           reject: quarantine the message, go on
 ├── CommandError                  reject: answered to the client, nothing changed
+├── ErrandError                   reject: told in the agent's heartbeat, the next errand follows
 └── RetryExhaustedError           give up this cycle, the next one starts afresh
 """
 
@@ -66,6 +67,10 @@ class CommandError(CryptoCollectorException):
     def __init__(self, code: str, message: str) -> None:
         super().__init__(message)
         self.code = code
+
+
+class ErrandError(CryptoCollectorException):
+    """Raised when a host's agent can not do what it was asked to."""
 
 
 class RetryExhaustedError(CryptoCollectorException):

@@ -30,6 +30,7 @@ class Kind:
     variant: str = ""
     min_interval_s: float | None = None  # at most one message a routing key in this time
     repeated: bool = False  # the last value goes out again on futures_batches while none is newer
+    batched: bool = True  # it travels as a row on futures_batches as well
     # Made of the others, and read many times a message.
     lossless: bool = field(init=False, compare=False)
     label: str = field(init=False, compare=False)  # the row's own name: what counts are kept by
@@ -54,6 +55,9 @@ PREDICTED_FUNDING = Kind(
 OPEN_INTEREST = Kind("open_interest", Delivery.LATEST, keyed=False, repeated=True)
 GAP = Kind("gap", Delivery.LOSSLESS, keyed=True)
 COVERAGE = Kind("coverage", Delivery.LOSSLESS, keyed=True)
+# Results of collection tasks: for who asked for them. Stores have the facts that they are made of.
+TASK = Kind("task", Delivery.LOSSLESS, keyed=False, batched=False)
+LATEST_TASK = Kind("task", Delivery.LATEST, keyed=False, variant="latest", batched=False)
 
 #: By label.
 KINDS = {
@@ -71,5 +75,7 @@ KINDS = {
         OPEN_INTEREST,
         GAP,
         COVERAGE,
+        TASK,
+        LATEST_TASK,
     )
 }

@@ -239,6 +239,23 @@ class Ohlcv(Message):
         return self
 
 
+class TaskResult(Message):
+    """What a collection task gave at one of its points (kind `task`)."""
+
+    exchange: str
+    symbol: str
+    task_id: str
+    kind: Literal["ticker", "orderbook", "trades", "ohlcv", "funding", "open_interest"]
+    interval: Annotated[float, Field(gt=0, allow_inf_nan=False)]  # seconds, as the task has it
+    at: Milliseconds  # our clock, when it was put together; how old `data` is stands in it
+    #: stream: what the venue pushed; rest: what it was asked; cache: the last that was heard of it.
+    source: Literal["stream", "rest", "cache"]
+    #: Older rows that came since the last result and are beyond the task's `limit`.
+    skipped: Annotated[int, Field(ge=0)] = 0
+    #: A message of the kind; of `trades` and `ohlcv` the rows that are new since the last result.
+    data: Ticker | Orderbook | PredictedFunding | OpenInterest | list[Trade] | list[Ohlcv]
+
+
 def _check_sides(bids: list[list[float]], asks: list[list[float]]) -> None:
     """Both sides ordered, finite, above zero, and not crossed."""
     _check_side(bids, sign=-1)
