@@ -40,6 +40,7 @@ class Fate(Enum):
     UNCONFIRMED = "it arrives, and no confirm comes"
     LATE = "no confirm comes, and it arrives when nobody waits for it any more"
     OVERTAKEN = "no confirm comes, and it arrives right behind the next claim"
+    CUT = "it is on its way when its writer loses the control queue, and gives up its command"
     FROZEN = "its writer freezes between the decision and the sending"
 
 
@@ -134,8 +135,14 @@ class _Outlet:
         fate = player.fates.popleft() if player.fates else None
         if fate is Fate.FROZEN:
             player.freeze()
-        await asyncio.sleep(0)
         await player.thawed.wait()
+        if fate is Fate.CUT:
+            player.lose_connection()
+        try:
+            await asyncio.sleep(0)
+        except asyncio.CancelledError:  # it is on the wire already
+            stream.late.append(body)
+            raise
         if fate in (Fate.LOST, Fate.LATE, Fate.OVERTAKEN):
             stream.late += [body] if fate is Fate.LATE else []
             stream.overtaken += [body] if fate is Fate.OVERTAKEN else []
@@ -172,6 +179,7 @@ class _Broker:
         while True:
             body = await self._player.world.stream.at(offset)
             await self._player.thawed.wait()
+            self._player.world.read += 1
             yield _Delivered(offset, body)
             offset += 1
 
@@ -281,6 +289,7 @@ class World:
         self.answers: dict[bytes, set[bytes]] = {}  # by the command's body
         self.players: dict[str, Player] = {}
         self.answered = 0
+        self.read = 0  # records, by whomever
         self._runs = 0
         self.stream.append(encode(Claim(by="who seeded it")))
         self.stream.append(encode(Operation(by="who seeded it", epoch=1, op=SEED)))
@@ -347,8 +356,8 @@ class World:
         self.do(self.loop.shutdown_asyncgens())
         self.loop.close()
 
-    def _progress(self) -> tuple[int, int, int]:
-        return len(self.stream.bodies), self.queue.delivered, self.answered
+    def _progress(self) -> tuple[int, ...]:
+        return len(self.stream.bodies), self.queue.delivered, self.answered, self.read
 
     @staticmethod
     async def _turned(turns: int) -> None:

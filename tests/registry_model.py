@@ -205,17 +205,20 @@ def accounted(
     for offset, record in records:
         verdict = account.registry.fold(offset, record)
         given = record.given if isinstance(record, Operation) else None
-        if verdict is not Verdict.APPLIED or given is None:
-            continue
-        command = commands[given.id]
-        account.effects[given.id] = account.effects.get(given.id, 0) + 1
-        account.errors[given.id] = model.take(command)
-        if command["command"].endswith(("symbol", "symbols")):
-            venue = canonical_venue(command["exchange"]) if command.get("exchange") else None
-            account.current[given.id] = model.now.current(venue)
-        assert wishes_of(account.registry) == model.now, f"after {command} at offset {offset}"
-        assert account.registry.state_revision == model.state_revision, command
+        if verdict is Verdict.APPLIED and given is not None:
+            _take(account, given.id, commands[given.id], model)
+        if account.registry.seeded:
+            assert wishes_of(account.registry) == model.now, f"after {record} at {offset}"
+            assert account.registry.state_revision == model.state_revision, record
     return account
+
+
+def _take(account: Account, id_: str, command: Command, model: Model) -> None:
+    account.effects[id_] = account.effects.get(id_, 0) + 1
+    account.errors[id_] = model.take(command)
+    if command["command"].endswith(("symbol", "symbols")):
+        venue = canonical_venue(command["exchange"]) if command.get("exchange") else None
+        account.current[id_] = model.now.current(venue)
 
 
 def check_answer(account: Account, id_: str, answer: Command) -> None:

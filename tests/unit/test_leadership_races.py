@@ -1,6 +1,7 @@
 """Coordinators that race for the registry, with every order of kills, freezes, losses and late
 writes that hypothesis finds: each command takes effect once, and is answered in one way."""
 
+from collections import deque
 from contextlib import suppress
 from random import Random
 
@@ -19,6 +20,7 @@ from tests.registry_model import Command, Model, accounted, check_answer, mixed
 NAMES = ("one", "two", "three")
 
 names = st.sampled_from(NAMES)
+seeds = st.lists(st.integers(0, 10_000), min_size=1, max_size=5)
 #: How far the world goes on after a step: often in the middle of something.
 turns = st.integers(0, 40)
 
@@ -30,14 +32,28 @@ class Races(RuleBasedStateMachine):
         self.commands: dict[str, Command] = {}
         self.forged: set[bytes] = set()
 
-    @rule(seeds=st.lists(st.integers(0, 10_000), min_size=1, max_size=5), go_on=turns)
+    @rule(seeds=seeds, go_on=turns)
     def command(self, seeds: list[int], go_on: int) -> None:
         """Clients ask for something new."""
+        self._send(seeds)
+        self.world.turn(go_on)
+
+    @rule(fate=st.sampled_from(Fate), alone=st.booleans(), seeds=seeds, go_on=turns)
+    def strike(self, fate: Fate, alone: bool, seeds: list[int], go_on: int) -> None:
+        """Something happens to the leader's next record, just as commands come."""
+        for name, player in list(self.world.players.items()):
+            if player.log.leading:
+                player.fates.append(fate)
+            elif alone:
+                self.world.kill(name)
+        self._send(seeds)
+        self.world.turn(go_on)
+
+    def _send(self, seeds: list[int]) -> None:
         for seed in seeds:
             command = mixed(Random(seed), len(self.commands), rollbacks=True)
             self.commands[command["correlation_id"]] = command
             self.world.queue.put(orjson.dumps(command))
-        self.world.turn(go_on)
 
     @rule(which=st.integers(0), go_on=turns)
     def repeat(self, which: int, go_on: int) -> None:
@@ -107,15 +123,15 @@ class Races(RuleBasedStateMachine):
     def time_passes(self, seconds: float) -> None:
         self.world.clock.elapsed_s += seconds
 
-    @rule(name=names)
-    def snapshot(self, name: str) -> None:
-        player = self.world.players.get(name)
-        if player is not None and player.thawed.is_set():
-            self.world.settle()
-            while Fate.FROZEN in player.fates:  # nobody would thaw it meanwhile
-                player.fates.remove(Fate.FROZEN)
-            with suppress(BrokerError):
-                self.world.do(player.snapshot())
+    @rule(fate=st.none() | st.sampled_from((Fate.LOST, Fate.UNCONFIRMED, Fate.LATE)))
+    def snapshot(self, fate: Fate | None) -> None:
+        """The leader writes down how things are; that may come late as well."""
+        self.world.settle()
+        for player in self.world.players.values():
+            if player.log.leading and player.thawed.is_set():
+                player.fates = deque([fate] if fate else [])
+                with suppress(BrokerError):
+                    self.world.do(player.snapshot())
 
     @invariant()
     def each_answer_is_one(self) -> None:
@@ -175,7 +191,7 @@ def _explore(examples: int, steps: int) -> None:
 
 def test_no_order_of_faults_loses_or_doubles_a_command(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("coordinator.log.deliveries", deliveries)
-    _explore(400, 40)
+    _explore(200, 40)
 
 
 @pytest.mark.long
