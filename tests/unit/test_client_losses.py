@@ -87,6 +87,15 @@ def test_a_run_says_how_the_one_before_it_ended() -> None:
     assert list(losses.due(LATER)) == []
 
 
+def test_what_a_run_said_of_its_end_before_it_ended_takes_nothing_back() -> None:
+    """After a kill the number on disk is up to two seconds old."""
+    losses = Losses(GRACE_S)
+    fed(losses, 1, 2, 3, 4)
+    fed(losses, 1, epoch=C, previous=(A, 2))
+    assert fed(losses, 5, 3) == [Fate.NEW, Fate.REPEATED]
+    assert list(losses.due(LATER)) == []
+
+
 def test_late_messages_of_a_run_that_ended_fill_its_hole() -> None:
     losses = Losses(GRACE_S)
     fed(losses, 1, 2)
@@ -123,6 +132,15 @@ def test_after_a_break_a_link_is_proof_enough() -> None:
     fed(losses, 1, epoch=C, previous=(A, 2))
     assert list(losses.due(LATER)) == []
     assert losses.breaks == 0
+
+
+def test_after_a_break_without_a_hole_a_key_is_whole_again() -> None:
+    losses = Losses(GRACE_S)
+    fed(losses, 1, 2)
+    losses.broken()
+    fed(losses, 3)
+    fed(losses, 57, epoch=B)
+    assert list(losses.due(LATER)) == []
 
 
 def test_a_key_that_is_new_after_a_break_begins_there() -> None:

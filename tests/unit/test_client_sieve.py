@@ -79,6 +79,11 @@ def test_an_older_value_of_another_worker_is_not_handed_out() -> None:
     assert subject.superseded == 2
 
 
+def test_a_value_of_the_same_time_is_not_older() -> None:
+    subject = sieve()
+    assert passed(subject, value(1, NOW_MS, A), value(1, NOW_MS, B)) == [True, True]
+
+
 def test_within_a_run_its_numbers_say_what_is_newer() -> None:
     subject = sieve()
     assert passed(
