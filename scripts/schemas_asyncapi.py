@@ -35,7 +35,6 @@ _TAILS = {
     "task": ("exchange", "symbol", "task_id"),
 }
 _USUAL = ("exchange", "symbol")
-_TASK = "Results of a collection task; their envelope is described in docs/messages.md."
 _BATCHES = "Rows of the same facts, cut at 256 KiB or 100 ms."
 
 
@@ -70,10 +69,9 @@ def _data_channels() -> dict[str, Any]:
     channels = {}
     for name in dict.fromkeys(kind.name for kind in KINDS.values()):
         rows = [kind for kind in KINDS.values() if kind.name == name]
-        messages = [body for body in BODIES if body.partition(".")[0] == name] or ["task"]
+        messages = [body for body in BODIES if body.partition(".")[0] == name]
         tail = _TAILS.get(name, _USUAL)
         channels[name] = _channel(_DATA, (name, *tail), messages, _told(rows))
-    channels.setdefault("task", _channel(_DATA, ("task", *_TAILS["task"]), ["task"], _TASK))
     return channels
 
 
@@ -172,8 +170,6 @@ def _messages(orders: Sequence[str], replies: Sequence[str]) -> dict[str, Any]:
     for body in BODIES:
         made[body] = _message(body, body.partition(".")[0])
         made[body]["traits"] = [{"$ref": "#/components/messageTraits/fact"}]
-    trait = {"$ref": "#/components/messageTraits/fact"}
-    made.setdefault("task", {"name": "task", "payload": {"type": "object"}, "traits": [trait]})
     for name in ("batch", "heartbeat", "holdings", "markets", "symbols"):
         made[name] = _message(name, name)
     for name in (*orders, *replies):

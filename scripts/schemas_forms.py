@@ -52,6 +52,7 @@ BODIES: dict[str, type[BaseModel]] = {
     "open_interest": messages.OpenInterest,
     "gap": completeness.Gap,
     "coverage": completeness.Coverage,
+    "task": messages.TaskResult,
 }
 #: Bodies of the other exchanges.
 OTHERS: dict[str, type[BaseModel]] = {

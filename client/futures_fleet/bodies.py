@@ -15,6 +15,7 @@ from futures_fleet._wire.messages import (
     Orderbook,
     PredictedFunding,
     SettledFunding,
+    TaskResult,
     Ticker,
     Trade,
 )
@@ -33,6 +34,7 @@ Body = (
     | Liquidation
     | Gap
     | Coverage
+    | TaskResult
     | dict[str, Any]
 )
 
@@ -48,6 +50,7 @@ MODELS: Mapping[str, tuple[type[BaseModel], ...]] = {
     "liquidation": (Liquidation,),
     "gap": (Gap,),
     "coverage": (Coverage,),
+    "task": (TaskResult,),
 }
 
 

@@ -47,7 +47,7 @@ def test_the_public_names() -> None:
         *("Body", "BodyError", "CommandError", "Coverage", "CredentialsError", "FleetClient"),
         *("FleetError", "FuturesData", "Gap", "Liquidation", "Message", "Missed", "NoAnswerError"),
         *("Ohlcv", "OpenInterest", "Orderbook", "OrderbookData", "PredictedFunding"),
-        *("SettledFunding", "State", "Stream", "Ticker", "TickerData", "Trade"),
+        *("SettledFunding", "State", "Stream", "TaskResult", "Ticker", "TickerData", "Trade"),
     ]
     shown = {name for name, _ in inspect.getmembers(FleetClient) if not name.startswith("_")}
     assert shown == METHODS
