@@ -14,8 +14,9 @@ from coordinator.outlet import Outlet
 from coordinator.roster import Roster
 from coordinator.verdicts import OUT_S, Sighting, verdicts
 from coordinator.watch import Watch
+from shared.broker import is_connection_error
 from shared.clock import Clock
-from shared.errors import BrokerError, CommandError, ConfigurationError
+from shared.errors import CommandError, ConfigurationError
 from shared.status import Heartbeat
 from shared.venues import canonical_venue
 
@@ -50,13 +51,21 @@ class Membership:
         while True:
             started = self._clock.monotonic()
             if self._log.leading and self._outlet.connected:
-                try:
-                    await self._ping_all()
-                    await self._judge()
-                except (BrokerError, CommandError) as error:
-                    log.debug("The members can not be looked after: %s", error)
+                await self.look()
             left_s = started + LOOK_S - self._clock.monotonic()
             await self._clock.sleep(max(0.05, left_s))
+
+    async def look(self) -> None:
+        """One round; a broker that goes away ends it, and nothing else."""
+        try:
+            await self._ping_all()
+            await self._judge()
+        except CommandError as error:
+            log.debug("The members can not be looked after: %s", error)
+        except Exception as error:
+            if not is_connection_error(error):  # many pings fail together, as a group
+                raise
+            log.debug("The members can not be looked after: %s", error)
 
     async def _ping_all(self) -> None:
         gate = asyncio.Semaphore(_PINGS_AT_ONCE)
