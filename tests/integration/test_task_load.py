@@ -183,6 +183,7 @@ async def _by_rest(venue: str, simulator: Simulator, broker_url: str, directory:
         made("price-too", "ticker"),
         made("candles", "ohlcv", parameters=candles),
         made("candles-too", "ohlcv", interval=3, parameters=candles),
+        made("day", "ohlcv", interval=5, parameters={"timeframe": "1d", "limit": 1}),
     ]
     async with collecting(venue, config, broker_url, directory) as fleet:
         play = Play(venue, simulator, fleet)
@@ -191,7 +192,7 @@ async def _by_rest(venue: str, simulator: Simulator, broker_url: str, directory:
         await eventually(lambda: len(play.asked_for_one(0)) >= 3, 15, f"{venue}: is asked")
         asked = play.asked_for_one(0)
         assert min(b - a for a, b in pairwise(asked)) >= 0.4, venue
-        for key in play.keys[2:]:
+        for key in play.keys[2:4]:
             first = play.results(key)[0]
             assert isinstance(first.data, list)
             starts = [row.start for row in first.data]  # type: ignore[union-attr]

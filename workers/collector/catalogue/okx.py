@@ -23,7 +23,8 @@ OKX = Venue(
     options={
         "defaultType": "swap",
         "fetchMarkets": {"types": ["swap"]},
-        "fetchOHLCV": {"timezone": ""},  # days of UTC are in our class's timeframes
+        # Not "UTC", nor an empty text, which is the same to ccxt: our class's timeframes say utc.
+        "fetchOHLCV": {"timezone": "as asked"},
     },
     urls={"rest": "{rest}", "ws": "{ws}/ws/v5"},
     streams={
