@@ -112,6 +112,34 @@ BREAKS = (
         "        return True\n",
         ("tests/unit/test_trades.py",),
     ),
+    Break(
+        "a question that is still asked is asked again",
+        "workers/collector/schedule/agenda.py",
+        "for lane in list(self._lanes) if lane not in self._busy]",
+        "for lane in list(self._lanes)]",
+        ("tests/unit/test_schedule.py",),
+    ),
+    Break(
+        "waiting lifts nothing",
+        "workers/collector/schedule/agenda.py",
+        "return self.item.priority - (now - self.at) / AGEING_S",
+        "return float(self.item.priority)",
+        ("tests/unit/test_schedule.py",),
+    ),
+    Break(
+        "a stale ticker is told as fresh",
+        "workers/collector/tasks/prices.py",
+        "if parts.ticker is not None and now - parts.ticker_at <= self._fresh_s:",
+        "if parts.ticker is not None:",
+        ("tests/unit/test_task_runs.py",),
+    ),
+    Break(
+        "equal questions of tasks are asked twice",
+        "workers/collector/tasks/tasks.py",
+        "if key not in self._inquiries:",
+        "if True:",
+        ("tests/unit/test_task_runs.py",),
+    ),
 )
 
 

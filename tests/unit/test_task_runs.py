@@ -226,6 +226,17 @@ async def test_a_stream_that_is_back_ends_the_questions(desk: Desk) -> None:
     assert desk.results()[-1].source == "stream"
 
 
+async def test_a_stream_that_falls_silent_is_never_told_as_fresh(desk: Desk) -> None:
+    desk.have(task(), task(task_id="slow", interval=4))
+    await desk.run(5, desk.quote)
+    last = desk.now()
+    desk.client.down = True
+    await desk.run(20)
+    assert all(one.at - last <= 1000 for one in desk.results("t"))
+    assert all(one.at - last <= 4000 for one in desk.results("slow"))
+    assert set(desk.failing()) == {"t", "slow"}
+
+
 async def test_a_venue_that_fails_is_asked_less_and_the_task_says_why(desk: Desk) -> None:
     desk.client.down = True
     desk.have(task(), task("orderbook", "book"), task("funding", "rate"))
