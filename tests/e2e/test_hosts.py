@@ -60,28 +60,43 @@ class Overview:
             for symbol, owner in zip(one.symbols, one.owners, strict=bool(one.owners))
         }
 
-    def even(self, *hosts: FleetHost) -> bool:
-        """Whether each of these hosts, and no other, has its part of each venue, within 10 %."""
+    def uneven(self, *hosts: FleetHost) -> list[str]:
+        """Venues of which not each of these hosts, and no other, has its part, within 10 %."""
         owners, due = self.owners(), len(self._lab.symbols) / len(hosts)
+        found = []
         for venue in self._lab.venues:
             share = Counter(worker for (at, _), worker in owners.items() if at == venue)
-            if set(share) != {host.worker(venue) for host in hosts}:
-                return False
-            if any(abs(count - due) > max(0.1 * due, 0.999) for count in share.values()):
-                return False
-        return True
+            is_theirs = set(share) == {host.worker(venue) for host in hosts}
+            if not is_theirs or any(abs(n - due) > max(0.1 * due, 0.999) for n in share.values()):
+                found.append(f"{venue} is shared {dict(share)}")
+        return found
 
-    async def whole(self, *hosts: FleetHost) -> bool:
-        """Whether the work is shared among these hosts, and all of it is being done."""
-        if not self.even(*hosts):
-            return False
-        data = await self.workers()
+    async def lacking(self, *hosts: FleetHost) -> list[str]:
+        """What is not shared among these hosts as it should be, or is not being done."""
+        if uneven := self.uneven(*hosts):
+            return uneven
+        found, data = list[str](), await self.workers()
         wanted = {host.worker(venue) for host in hosts for venue in self._lab.venues}
         running = {one["worker"] for one in data["workers"] if one["state"] == "running"}
-        rows = [data["symbols"][venue] for venue in self._lab.venues]
-        count = len(self._lab.symbols)
-        live = all(row["desired"] == row["assigned"] == row["live"] == count for row in rows)
-        return live and wanted <= running
+        found += [f"{worker} does not run" for worker in sorted(wanted - running)]
+        for venue in self._lab.venues:
+            row = {name: data["symbols"][venue][name] for name in ("desired", "assigned", "live")}
+            if set(row.values()) != {len(self._lab.symbols)}:
+                found.append(f"{venue}: {row}")
+        return found
+
+    async def whole(self, what: str, *hosts: FleetHost) -> None:
+        """Wait until the work is shared among these hosts and all of it is being done."""
+        lacks: list[str] = []
+
+        async def check() -> bool:
+            lacks[:] = await self.lacking(*hosts)
+            return not lacks
+
+        try:
+            await eventually(check, UP_S, what, 0.25)
+        except AssertionError:
+            raise AssertionError(f"{what}: not after {UP_S:.0f} s: {lacks}") from None
 
     async def epochs(self) -> dict[str, str]:
         return {one["worker"]: one["epoch"] for one in (await self.workers())["workers"]}
@@ -162,7 +177,7 @@ async def _up(overview: Overview, *hosts: FleetHost) -> dict[str, float]:
     at = time.monotonic()
     for host in hosts:
         host.start()
-    await eventually(lambda: overview.whole(*hosts), UP_S, "all is shared and live", 0.25)
+    await overview.whole("all is shared and live", *hosts)
     return {"up_s": time.monotonic() - at}
 
 
@@ -175,14 +190,11 @@ async def _restarted(overview: Overview, host: FleetHost, program: str, *hosts: 
     async def back() -> bool:
         if host.pids().get(program) in (pid, None):
             return False
-        if (
-            venue
-            and (await overview.epochs()).get(host.worker(venue)) == before[host.worker(venue)]
-        ):
-            return False
-        return await overview.whole(*hosts)
+        epochs = await overview.epochs() if venue else {}
+        return not venue or epochs.get(host.worker(venue)) != before[host.worker(venue)]
 
     await eventually(back, UP_S, f"{program} is back", 0.25)
+    await overview.whole(f"all is as before {program} was restarted", *hosts)
     return time.monotonic() - at
 
 
@@ -221,25 +233,24 @@ async def _host_lost(
     await eventually(moved, 60, "moved", 0.05)
     moved_s = max(flow.first(place, others) or 0.0 for place in orphans) - killed_at
     await burying
-    await eventually(lambda: overview.even(left), 30, "all is one host's")
     figures = {"orphans": len(orphans), "suspected_s": suspected_s, "moved_s": moved_s}
     assert suspected_s <= SUSPECTED_S, figures
     assert moved_s <= MOVED_S, figures
-    await eventually(lambda: overview.whole(left), UP_S, "all is live again", 0.25)
+    await overview.whole("one host has it all", left)
     return figures | {"all_live_s": time.monotonic() - at}
 
 
 async def _up_again(overview: Overview, back: FleetHost, *hosts: FleetHost) -> dict[str, float]:
     at = time.monotonic()
     back.start()
-    await eventually(lambda: overview.whole(*hosts), UP_S, "the host has its part again", 0.25)
+    await overview.whole("the host has its part again", *hosts)
     return {"back_s": time.monotonic() - at}
 
 
 async def _third_host(overview: Overview, third: FleetHost, *hosts: FleetHost) -> dict[str, float]:
     before, at = overview.owners(), time.monotonic()
     third.start()
-    await eventually(lambda: overview.whole(*hosts, third), UP_S, "three share", 0.25)
+    await overview.whole("three share", *hosts, third)
     after = overview.owners()
     assert set(after) == set(before)
     moved = [place for place in after if after[place] != before[place]]
@@ -257,7 +268,7 @@ async def _broker_restarted(
     async with watched(made) as (overview, flow):
         await eventually(lambda: set(owners) <= flow.places(), UP_S, "all flows again", 0.1)
         flowing_s = time.monotonic() - at
-        await eventually(lambda: overview.whole(*hosts), UP_S, "all is live again", 0.25)
+        await overview.whole("all is live after the broker's restart", *hosts)
         assert overview.owners() == owners
         await asyncio.sleep(QUIET_S)
         assert overview.owners() == owners
