@@ -190,6 +190,7 @@ async def test_a_killed_worker_s_symbols_flow_elsewhere_and_come_back(
     check_no_trade_was_missed(seen, simulator, start)
 
 
+@pytest.mark.long  # a rolling restart of hosts is played in e2e
 @pytest.mark.deadline(180)
 async def test_a_worker_that_is_restarted_hands_over_and_nothing_is_asked_again(
     broker_url: str, tmp_path: Path
