@@ -42,7 +42,7 @@ class Lab:
         return self.hosts[name]
 
     def config(self) -> dict[str, Any]:
-        collection = {"interval_seconds": 5, "timeframes": ["1m"]}
+        collection = {"interval_seconds": 10, "timeframes": ["1m"]}  # not the work of these tests
         return self.simulator.config(self.venues, symbols=self.symbols, collection=collection)
 
 
