@@ -25,7 +25,7 @@ from workers.collector.collector import Collector
 
 
 class Consumer:
-    """Everything on the data exchange, by routing key, in the order of arrival."""
+    """What was bound of the data exchange, by routing key, in the order of arrival."""
 
     def __init__(self) -> None:
         self.messages: list[AbstractIncomingMessage] = []
@@ -102,14 +102,14 @@ class Fleet:
 
 
 @asynccontextmanager
-async def reading(broker: Broker) -> AsyncIterator[Consumer]:
-    """Everything on the data exchange from now on."""
+async def reading(broker: Broker, binding: str = "#") -> AsyncIterator[Consumer]:
+    """Everything on the data exchange from now on, or what a binding key lets through."""
     consumer = Consumer()
     async with await broker.connect("read") as connection:
         channel = await connection.channel()
         await broker.declare(channel)
         queue = await channel.declare_queue(exclusive=True)
-        await queue.bind("futures_data", "#")
+        await queue.bind("futures_data", binding)
 
         async def take(message: AbstractIncomingMessage) -> None:
             consumer.take(message)
@@ -129,7 +129,8 @@ async def collecting(
     broker = Broker.of(settings, "test")
     stop = Stop()
     collector = Collector(settings, venue, venue, SystemClock())
-    async with reading(broker) as consumer:
+    # Six consumers in one process that each read all venues are most of what that process does.
+    async with reading(broker, f"*.{venue}.#") as consumer:
         fleet = Fleet(collector, broker, consumer)
         fleet.running = asyncio.create_task(collector.run(stop))
         try:
