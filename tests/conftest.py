@@ -58,8 +58,9 @@ def broker_url(the_broker: SessionBroker) -> Iterator[str]:
     vhosts.give_back(name)
 
 
-@pytest.fixture(scope="module")
-def module_node(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Node, Vhosts]]:
+@pytest.fixture(scope="session")
+def spare_node(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Node, Vhosts]]:
+    """A broker that nothing needs which goes on after a test: to boot one takes ten seconds."""
     try:
         with private_node(tmp_path_factory.mktemp("node")) as node:
             yield node, Vhosts(node.ctl, node.amqp_url)
@@ -68,15 +69,23 @@ def module_node(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Node
 
 
 @pytest.fixture
-def broker_node(module_node: tuple[Node, Vhosts]) -> Iterator[Node]:
+def broker_node(spare_node: tuple[Node, Vhosts]) -> Iterator[Node]:
     """A node that the test may stop, kill and freeze, with a fresh vhost in its `amqp_url`."""
-    node, vhosts = module_node
+    node, vhosts = spare_node
     if not node.running:
         node.start()
     node.vhost = vhosts.take()
     yield node
     node.thaw()
     vhosts.give_back(node.vhost)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """With `--dist loadgroup`: a file's tests stay together, and what takes a processor to itself
+    never meets its like."""
+    for item in items:
+        heavy = [name for name in ("e2e", "crowded") if item.get_closest_marker(name)]
+        item.add_marker(pytest.mark.xdist_group(heavy[0] if heavy else item.path.stem))
 
 
 @pytest.hookimpl(wrapper=True)

@@ -157,6 +157,7 @@ async def test_a_venue_is_added_and_removed_while_the_others_go_on(demo: Demo) -
     await eventually(demo.whole, 60, "nobody misses it", 1)
 
 
+@pytest.mark.long
 async def test_an_agent_that_is_killed_finishes_its_errand(demo: Demo) -> None:
     await eventually(demo.whole, 60, "all is live", 1)
     worker, before = await demo.worker("gate"), demo.pids()

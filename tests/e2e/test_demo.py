@@ -126,6 +126,7 @@ async def test_what_a_newcomer_tries_while_a_demo_runs(demo: Started) -> None:
     assert demo.nothing_is_left()
 
 
+@pytest.mark.long
 async def test_a_killed_demo_takes_its_fleet_with_it(demo: Started) -> None:
     await demo.up()
     demo.process.send_signal(signal.SIGKILL)

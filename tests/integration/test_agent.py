@@ -145,6 +145,7 @@ async def test_a_restart_touches_one_program_and_repeated_ids_do_nothing(
         assert max(host.sizes) <= MAX_HEARTBEAT_BYTES
 
 
+@pytest.mark.long
 async def test_a_venue_is_added_and_left_without_touching_the_others(
     broker_url: str, tmp_path: Path
 ) -> None:

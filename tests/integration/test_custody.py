@@ -95,7 +95,7 @@ async def test_a_broker_that_is_killed_and_comes_back(broker_node: Node, tmp_pat
 
 
 @pytest.mark.deadline(400)
-@pytest.mark.parametrize("seconds", [10, pytest.param(120, marks=pytest.mark.long)])
+@pytest.mark.parametrize("seconds", [6, pytest.param(120, marks=pytest.mark.long)])
 async def test_an_alarm_sends_everything_to_the_disk_at_once(
     broker_node: Node, tmp_path: Path, seconds: int
 ) -> None:

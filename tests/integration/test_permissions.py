@@ -239,9 +239,9 @@ class Attempts:
 
 @pytest.fixture(scope="module")
 def logins(
-    module_node: tuple[Node, Vhosts], tmp_path_factory: pytest.TempPathFactory
+    spare_node: tuple[Node, Vhosts], tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[dict[str, Login]]:
-    node, vhosts = module_node
+    node, vhosts = spare_node
     vhost = vhosts.take()
     yield import_logins(node, vhost, TOPOLOGY, (ONE, OTHER), tmp_path_factory.mktemp("logins"))
     vhosts.give_back(vhost)

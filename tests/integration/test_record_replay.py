@@ -20,6 +20,8 @@ from tests.collecting import Consumer, Fleet, collecting
 from tests.venues import VENUES, Simulator
 from tests.waiting import eventually
 
+pytestmark = pytest.mark.crowded
+
 SYMBOLS = ("BTC/USDT:USDT", "ETH/USDT:USDT", "DOGE/USDT:USDT")
 KEYS = [symbol.split("/")[0] + "USDT" for symbol in SYMBOLS]
 #: From the start of the recording to the end of a minute at the venues.
@@ -43,7 +45,11 @@ class Published(NamedTuple):
     books: dict[str, Any]  # by symbol: the whole book at the end
 
 
-@pytest.mark.parametrize("disturbed", [False, True], ids=["undisturbed", "disturbed"])
+@pytest.mark.parametrize(
+    "disturbed",
+    [pytest.param(False, marks=pytest.mark.long), True],
+    ids=["undisturbed", "disturbed"],
+)
 async def test_a_recording_gives_what_the_venue_gave(
     disturbed: bool, broker_url: str, tmp_path: Path
 ) -> None:

@@ -9,12 +9,15 @@ from tests.collecting import collecting, each_venue
 from tests.venues import Simulator
 from tests.waiting import eventually
 
+pytestmark = pytest.mark.crowded
+
 BTC = "BTC/USDT:USDT"
 #: By their header `Date` alone a venue's time is known to the second.
 COARSE = ("binance", "okx")
 SKEW_MS = -12_000
 
 
+@pytest.mark.long
 async def test_a_skew_of_every_venue_is_flagged_and_no_stamp_is_changed(
     broker_url: str, tmp_path: Path
 ) -> None:
