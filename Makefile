@@ -17,10 +17,10 @@ run: ## the live venues of config.json, until Ctrl-C
 	@scripts/bootstrap.sh $(RUN_NEEDS_BROKER)
 	@exec .venv/bin/fleet up --foreground
 
-# Most tests wait, so that three at a time suit two cores.
+# Most tests wait, so that three at a time suit two cores: see tests/lanes.py.
 test: ## the whole suite, against real brokers
 	@scripts/bootstrap.sh --dev --broker
-	@exec $(PYTHON_IN_VENV) -m pytest -n 3 --dist loadgroup
+	@exec $(PYTHON_IN_VENV) -m pytest -n 3 --dist loadfile --no-loadscope-reorder
 
 check: ## format, lint, types and unit tests: seconds
 	@scripts/bootstrap.sh --dev

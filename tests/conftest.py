@@ -13,7 +13,7 @@ from cli.broker_node import Node
 from shared.errors import BrokerError, ConfigurationError
 from tests.brokers import SessionBroker, Vhosts, private_node, session_broker
 
-pytest_plugins = ["tests.report"]
+pytest_plugins = ["tests.report", "tests.lanes"]
 
 # A machine with other work on it is no reason for a property to fail.
 settings.register_profile("fleet", deadline=None)
@@ -78,15 +78,6 @@ def broker_node(spare_node: tuple[Node, Vhosts]) -> Iterator[Node]:
     yield node
     node.thaw()
     vhosts.give_back(node.vhost)
-
-
-@pytest.hookimpl(tryfirst=True)  # xdist reads the groups in the same hook
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """With `--dist loadgroup`: a file's tests stay together, and what takes a processor to itself
-    never meets its like."""
-    for item in items:
-        heavy = [name for name in ("e2e", "crowded") if item.get_closest_marker(name)]
-        item.add_marker(pytest.mark.xdist_group(heavy[0] if heavy else item.location[0]))
 
 
 @pytest.hookimpl(wrapper=True)

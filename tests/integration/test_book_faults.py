@@ -13,8 +13,6 @@ from tests.venues import Simulator
 from tests.waiting import eventually
 from workers.collector.books.orderbook import OrderBook
 
-pytestmark = pytest.mark.crowded
-
 BTC, ETH, DOGE = "BTC/USDT:USDT", "ETH/USDT:USDT", "DOGE/USDT:USDT"
 RATE = 5.0  # pushes of depth a symbol and second: below the cap of the `orderbook` kind
 #: The bars: a doubtful book is gone with the next update; a right one is there soon after.

@@ -5,16 +5,12 @@ from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import Any
 
-import pytest
-
 from shared.kinds import CANDLE
 from shared.messages import Ohlcv
 from shared.timeframes import TIMEFRAMES_MS
 from tests.collecting import Fleet, collecting
 from tests.venues import VENUES, Simulator, simulated_venues
 from tests.waiting import eventually
-
-pytestmark = pytest.mark.crowded
 
 BTC, ETH = "BTC/USDT:USDT", "ETH/USDT:USDT"
 KEY = "ohlcv.{}.BTCUSDT.{}"

@@ -13,8 +13,6 @@ from tests.collecting import Consumer, Fleet, collecting, each_venue
 from tests.venues import Simulator, simulated_venues
 from tests.waiting import eventually
 
-pytestmark = pytest.mark.crowded
-
 BTC, ETH, DOGE = "BTC/USDT:USDT", "ETH/USDT:USDT", "DOGE/USDT:USDT"
 SYMBOLS = (BTC, ETH, DOGE)
 RATES = ("--ticker-rate", "2", "--book-rate", "2", "--trade-rate", "8", "--symbols", "4")

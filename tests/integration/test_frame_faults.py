@@ -23,8 +23,6 @@ from tests.waiting import eventually
 from workers.collector.catalogue.row import StreamKind
 from workers.collector.events import Acknowledged, BookUpdate, Candle, Summary
 
-pytestmark = pytest.mark.crowded
-
 BTC, ETH, DOGE = "BTC/USDT:USDT", "ETH/USDT:USDT", "DOGE/USDT:USDT"
 UNHURT = (ETH, DOGE)
 SEED = 20

@@ -15,8 +15,6 @@ from tests.collecting import Fleet, collecting, each_venue
 from tests.venues import Simulator, simulated_venues
 from tests.waiting import eventually
 
-pytestmark = pytest.mark.crowded
-
 BTC, ETH, DOGE = "BTC/USDT:USDT", "ETH/USDT:USDT", "DOGE/USDT:USDT"
 NEW = "NEWCOIN/USDT:USDT"
 SEED = 31

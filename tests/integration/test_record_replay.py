@@ -20,8 +20,6 @@ from tests.collecting import Consumer, Fleet, collecting
 from tests.venues import VENUES, Simulator
 from tests.waiting import eventually
 
-pytestmark = pytest.mark.crowded
-
 SYMBOLS = ("BTC/USDT:USDT", "ETH/USDT:USDT", "DOGE/USDT:USDT")
 KEYS = [symbol.split("/")[0] + "USDT" for symbol in SYMBOLS]
 #: From the start of the recording to the end of a minute at the venues.

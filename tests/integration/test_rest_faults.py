@@ -11,8 +11,6 @@ from tests.collecting import Fleet, collecting, each_venue
 from tests.venues import Simulator
 from tests.waiting import eventually
 
-pytestmark = pytest.mark.crowded
-
 BTC, ETH, DOGE = "BTC/USDT:USDT", "ETH/USDT:USDT", "DOGE/USDT:USDT"
 #: Venues that answer too many requests with a Retry-After of their own.
 BANNED_S = 4.0

@@ -15,8 +15,6 @@ from tests.venues import Simulator
 from tests.waiting import eventually
 from workers.collector.catalogue.row import StreamKind, Subscription
 
-pytestmark = pytest.mark.crowded
-
 BTC, ETH, DOGE = "BTC/USDT:USDT", "ETH/USDT:USDT", "DOGE/USDT:USDT"
 #: Venues whose best prices come with their tickers.
 TICKER_QUOTES = ("bybit", "bitget")

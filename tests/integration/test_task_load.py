@@ -18,8 +18,6 @@ from tests.collecting import Fleet, collecting, each_venue
 from tests.venues import VENUES, Simulator, simulated_venues
 from tests.waiting import eventually
 
-pytestmark = pytest.mark.crowded
-
 BTC, ETH = "BTC/USDT:USDT", "ETH/USDT:USDT"
 #: Of one symbol's best prices: the path, and what its query has that of all symbols has not.
 ONE_TICKER = {

@@ -9,8 +9,6 @@ from tests.collecting import collecting, each_venue
 from tests.venues import Simulator
 from tests.waiting import eventually
 
-pytestmark = pytest.mark.crowded
-
 BTC = "BTC/USDT:USDT"
 FIELDS = ("id", "price", "amount", "side", "timestamp", "exchange", "symbol", "large")
 

@@ -9,8 +9,6 @@ from tests.collecting import collecting, each_venue
 from tests.venues import Simulator
 from tests.waiting import eventually
 
-pytestmark = pytest.mark.crowded
-
 BTC = "BTC/USDT:USDT"
 #: By their header `Date` alone a venue's time is known to the second.
 COARSE = ("binance", "okx")
