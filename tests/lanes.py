@@ -12,7 +12,6 @@ CROWDED = frozenset(
     f"test_{name}.py"
     for name in (
         "book_faults",
-        "collector_candles",
         "continuity",
         "frame_faults",
         "market_faults",
