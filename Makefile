@@ -42,7 +42,8 @@ soak: ## a fleet under cuts and changes of symbols for MINUTES=60, what grows is
 	@exec $(PYTHON_IN_VENV) -m bench.soak --minutes $(or $(MINUTES),60)
 
 clean: ## remove what the other targets made; not config.json, not keys
-	@if [ -e .fleet/endpoints.json ]; then echo "a fleet seems to run here: fleet down, or Ctrl-C" >&2; exit 1; fi
+	@if [ -e .fleet/endpoints.json ] || kill -0 "$$(cat .fleet/supervisord.pid 2>/dev/null)" 2>/dev/null; then \
+		echo "a fleet seems to run here: fleet down, or Ctrl-C" >&2; exit 1; fi
 	@rm -rf .venv .mypy_cache .pytest_cache .ruff_cache .hypothesis dist
 	@find .fleet logs -mindepth 1 -maxdepth 1 ! -name .gitkeep -exec rm -rf {} +
 	@find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -32,7 +32,7 @@ def main() -> int:
 
 
 async def read(url: str, count: int, bodies: bool) -> dict[str, Any]:
-    """From the first message to the last of `count`."""
+    """From the first message to the last of `count`, on the clock."""
     client = FleetClient(url, name="bench")
     async with client as fleet, fleet.stream(PATTERN) as stream, asyncio.timeout(_DEADLINE_S):
         await stream.ready()

@@ -44,7 +44,9 @@ def find_address(place: Place) -> Address:
     if url := place.environment.amqp_url:
         return Address(url, "AMQP_URL", exchange)
     if config and "rabbitmq" in config.model_fields_set:
-        hint = f"; a {running.kind} runs here: AMQP_URL={running.amqp_url}" if running else ""
+        hint = f"; a {running.kind} runs here, at another: {place.endpoints}" if running else ""
+        if running and running.amqp_url == config.rabbitmq.url():
+            hint = ""
         return Address(config.rabbitmq.url(), place.config_path.name, exchange, hint)
     if running:
         config = _config(Path(running.config))

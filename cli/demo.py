@@ -1,11 +1,10 @@
 """`fleet demo`: a whole fleet on simulated venues, from nothing to a live table and back."""
 
 import asyncio
-import fcntl
 import signal
 import time
-from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager, contextmanager, suppress
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -16,6 +15,7 @@ from cli.board import Board, least_due
 from cli.broker_node import speaks_amqp
 from cli.demo_layout import EXCHANGES, INTERVAL_S, SYMBOLS, DemoLayout
 from cli.exits import CommandFailed, Exit
+from cli.guards import only_one, refuse_second_fleet, refuse_white_space
 from cli.host import Host
 from cli.leftovers import clear
 from cli.place import Place, remove_socket
@@ -37,7 +37,9 @@ def run_demo(place: Place, seconds: float | None) -> Exit:
 
     Raises CommandFailed and ConfigurationError.
     """
-    with _only_one(place.home / "demo.lock"):
+    refuse_white_space(place)
+    with only_one(place.home / "demo.lock", "a demo runs"):
+        refuse_second_fleet(place, beside_demo=True)
         clear(place.demo)
         layout = DemoLayout.choose(place)
         layout.write()
@@ -167,7 +169,10 @@ class Demo:
         return states or f"All programs run; their logs: {self.layout.place.demo / 'logs'}"
 
     def _introduce(self) -> None:
-        layout, config = self.layout, _shown(self.layout.place.demo / "config.json")
+        layout = self.layout
+        # A config.json of one's own may name a broker, which would be asked in place of ours.
+        is_named = layout.place.config_path.exists()
+        named = f"FLEET_CONFIG={_shown(layout.place.demo / 'config.json')} " if is_named else ""
         self._say(
             "futures-fleet demo: RabbitMQ, coordinator and five collectors under supervisord.\n"
             "The venues are SIMULATED: servers on this machine that speak the venues' protocols.\n"
@@ -177,11 +182,10 @@ class Demo:
             f"  broker      {layout.broker.amqp_url}\n"
             f"  logs        {_shown(layout.place.demo / 'logs')}/\n"
             "  in another terminal\n"
-            "              .venv/bin/fleet status\n"
-            "              .venv/bin/fleet tail 'trades.binance.*'\n"
-            "              .venv/bin/fleet symbols add DOGE\n"
-            f"              FLEET_CONFIG={config} .venv/bin/python"
-            " scripts/control_client.py get_statistics\n"
+            f"              {named}.venv/bin/fleet status\n"
+            f"              {named}.venv/bin/fleet tail 'trades.binance.*'\n"
+            f"              {named}.venv/bin/fleet symbols add DOGE\n"
+            f"              {named}.venv/bin/python scripts/control_client.py get_statistics\n"
         )
         until = "Ctrl-C" if self.seconds is None else f"{self.seconds:g} s of all venues delivering"
         self._say(f"Starting; runs until {until}.")
@@ -217,18 +221,6 @@ async def _stop_on_signals() -> AsyncIterator[asyncio.Event]:
     finally:
         for number in _SIGNALS:
             loop.remove_signal_handler(number)
-
-
-@contextmanager
-def _only_one(lock: Path) -> Iterator[None]:
-    """One demo a clone. Raises CommandFailed."""
-    lock.parent.mkdir(parents=True, exist_ok=True)
-    with lock.open("w") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise CommandFailed("a demo runs in this clone already") from None
-        yield
 
 
 def _shown(path: Path) -> str:

@@ -6,10 +6,12 @@ import sys
 from dataclasses import dataclass
 
 from cli.endpoints import Endpoints
+from cli.exits import CommandFailed
 from cli.host import Host
 from cli.place import Place, socket_path
 from cli.ports import LOOPBACK, free_ports
 from cli.private_broker import BrokerPorts, Login, PrivateBroker, find_server
+from cli.processes import started_at
 from cli.supervisor_conf import PROGRAMS, Program, broker_programs, variant, write_programs
 from shared.files import write_json
 from shared.venues import VENUES
@@ -20,6 +22,8 @@ INTERVAL_S = 5
 LOGIN = Login("demo", "demo")
 #: Marks every process of a demo, so that the next one finds what a crash has left running.
 MARK = "FLEET_DEMO"
+#: What a demo's directory holds, by which it is known.
+_OURS = ("supervisord.conf", "programs", "broker", "logs")
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +55,8 @@ class DemoLayout:
         return Endpoints(
             kind="demo",
             pid=pid,
+            started=started_at(pid) or 0.0,
+            demo_pid=os.getpid(),
             amqp_url=self.broker.amqp_url,
             supervisor_socket=str(socket_path(self.place.demo)),
             config=str(self.place.demo / "config.json"),
@@ -96,8 +102,10 @@ class DemoLayout:
         return [*broker_programs(self.broker), Program("simulator", simulator, priority=3)]
 
     def write(self) -> None:
-        """Replace what is there from a demo before. Raises OSError."""
+        """Replace what is there from a demo before. Raises OSError and CommandFailed."""
         home = self.place.demo
+        if home.exists() and any(home.iterdir()) and not any((home / n).exists() for n in _OURS):
+            raise CommandFailed(f"{home} holds what is no demo's; FLEET_HOME can be elsewhere")
         shutil.rmtree(home, ignore_errors=True)
         logs = home / "logs"
         logs.mkdir(parents=True, mode=0o700)

@@ -5,7 +5,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Literal
 
-from cli.processes import runs
+from cli.processes import started_at
 from shared.files import read_json, write_json
 
 
@@ -15,11 +15,13 @@ class Endpoints:
 
     kind: Literal["demo", "fleet"]
     pid: int  # of supervisord
+    started: float  # when that was, seconds of the epoch: pids are used again
     amqp_url: str
     supervisor_socket: str
     config: str
     management_url: str | None = None
     simulator_url: str | None = None
+    demo_pid: int | None = None
 
     def write(self, path: Path) -> None:
         """Readable by the owner alone: the broker's password is in it. Raises OSError."""
@@ -37,4 +39,4 @@ def read_endpoints(path: Path) -> Endpoints | None:
         endpoints = Endpoints(**fields)
     except TypeError:
         return None
-    return endpoints if runs(endpoints.pid) else None
+    return endpoints if started_at(endpoints.pid) == endpoints.started else None

@@ -102,7 +102,7 @@ class Host:
 
     def _wait_until_up(self, child: "subprocess.Popen[bytes]") -> None:
         deadline = time.monotonic() + START_TIMEOUT_S
-        while not self.supervisor.answers():
+        while not self._is_up(child):
             if child.poll() is not None:
                 assert child.stdout is not None
                 words = child.stdout.read().decode(errors="replace")
@@ -111,6 +111,12 @@ class Host:
                 child.kill()
                 raise CommandFailed("supervisord does not answer")
             time.sleep(_POLL_S)
+
+    def _is_up(self, child: "subprocess.Popen[bytes]") -> bool:
+        try:
+            return self.supervisor.pid() == child.pid
+        except CommandFailed:
+            return False
 
 
 def _tied_to_parent() -> list[str]:

@@ -230,7 +230,7 @@ def bench(context: typer.Context) -> None:
 
 def main() -> None:
     """Run one command; errors of the environment are one line on stderr, and an exit code."""
-    from shared.errors import CryptoCollectorException
+    from shared.errors import ConfigurationError, CryptoCollectorException
 
     # Services log; a command says what it has to say itself.
     logging.basicConfig(handlers=[logging.NullHandler()])
@@ -238,6 +238,8 @@ def main() -> None:
         app()
     except CommandFailed as error:
         _end(str(error), error.code)
+    except ConfigurationError as error:
+        _end(str(error), Exit.CONFIG)
     except CryptoCollectorException as error:
         _end(str(error), Exit.FAILED)
     except BrokenPipeError:  # the reader of our output, `head` perhaps, has seen enough

@@ -18,6 +18,15 @@ def runs(pid: int) -> bool:
         return False
 
 
+def started_at(pid: int) -> float | None:
+    """When a process that runs was started, in seconds of the epoch: by that and its pid it is
+    known for certain."""
+    try:
+        return psutil.Process(pid).create_time() if runs(pid) else None
+    except psutil.NoSuchProcess:
+        return None
+
+
 def wait_until_gone(pids: Iterable[int], timeout_s: float) -> bool:
     """Whether all had ended in time."""
     deadline = time.monotonic() + timeout_s

@@ -19,7 +19,7 @@ from cli.roster import BEAT_HEADINGS, cell, degraded, print_exchanges, print_wor
 from cli.supervisor import Program, Supervisor
 from shared.broker import Broker, own_queue
 from shared.control import request
-from shared.errors import BrokerError
+from shared.errors import BrokerError, ConfigurationError
 from shared.status import HEARTBEAT_S, Heartbeat
 from shared.topology import STATUS
 
@@ -68,7 +68,7 @@ def look(place: Place) -> Status:
         address = find_address(place)
         broker = address.broker("fleet-status")
         heartbeats, answer = run_on(address, broker, _heard(broker))
-    except CommandFailed as error:
+    except (CommandFailed, ConfigurationError) as error:
         return Status(programs, programs_error, None, str(error), None, str(error))
     if answer.get("success"):
         return Status(programs, programs_error, heartbeats, "", answer["data"])

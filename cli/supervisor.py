@@ -1,6 +1,5 @@
 """A running supervisord, spoken to through its unix socket."""
 
-import http.client
 import time
 from collections.abc import Iterable
 from contextlib import suppress
@@ -8,9 +7,10 @@ from dataclasses import dataclass
 from itertools import groupby
 from pathlib import Path
 from typing import Any
-from xmlrpc.client import Fault, ServerProxy
+from xmlrpc.client import Fault
 
 from cli.exits import CommandFailed, Exit
+from shared.supervisor_socket import SHUTTING_DOWN, UNANSWERED, call
 
 _POLL_S = 0.1
 _STOPPED = frozenset(("STOPPED", "EXITED", "FATAL", "UNKNOWN"))
@@ -36,15 +36,15 @@ class Program:
         return self.state in _STOPPED
 
 
+class RefusedError(CommandFailed):
+    """supervisord says no."""
+
+
 class Supervisor:
-    """Raises CommandFailed where nothing listens on the socket."""
+    """Raises CommandFailed where nothing listens on the socket, or does not answer in time."""
 
     def __init__(self, socket: Path) -> None:
-        from supervisor.xmlrpc import SupervisorTransport
-
         self._socket = socket
-        self._transport = SupervisorTransport(None, None, f"unix://{socket}")
-        self._api: Any = ServerProxy("http://127.0.0.1", transport=self._transport).supervisor
 
     def answers(self) -> bool:
         try:
@@ -74,7 +74,7 @@ class Supervisor:
 
     def _stop(self, names: set[str], deadline: float) -> None:
         for name in names:
-            with suppress(Fault):  # it has ended by itself
+            with suppress(RefusedError):  # it has ended by itself
                 self._call("stopProcess", name, False)
         while time.monotonic() < deadline:
             if all(p.stopped for p in self.programs() if p.name in names):
@@ -83,13 +83,15 @@ class Supervisor:
 
     def _call(self, method: str, *arguments: object) -> Any:
         try:
-            return getattr(self._api, method)(*arguments)
-        except (OSError, http.client.HTTPException) as error:
+            return call(str(self._socket), method, *arguments)
+        except Fault as fault:
+            if fault.faultCode == SHUTTING_DOWN:
+                raise CommandFailed("supervisord is shutting down", Exit.DEGRADED) from fault
+            raise RefusedError(f"supervisord says no: {fault.faultString}") from fault
+        except UNANSWERED as error:
             raise CommandFailed(
                 f"no supervisord answers at {self._socket}", Exit.UNREACHABLE
             ) from error
-        finally:
-            self._transport.close()
 
 
 def broken(programs: Iterable[Program]) -> list[Program]:

@@ -13,6 +13,7 @@ from cli.exits import Exit
 from cli.output import print_json_line, say
 from cli.place import Place
 from shared.broker import own_queue
+from shared.errors import BrokerError
 from shared.topology import RESPONSES, STATUS
 
 _LINE_CHARACTERS = 240
@@ -43,6 +44,7 @@ def run_tail(place: Place, wish: Tail, as_json: bool) -> Exit:
                 left = None if left is None else left - 1
                 if left == 0:
                     return
+        raise BrokerError("the connection was lost")
 
     with suppress(KeyboardInterrupt):
         ask(place, "tail", tail)

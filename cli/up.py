@@ -11,12 +11,18 @@ import psutil
 
 from cli.endpoints import Endpoints, read_endpoints
 from cli.exits import CommandFailed, Exit
+from cli.guards import (
+    only_one,
+    refuse_orphaned_broker,
+    refuse_second_fleet,
+    refuse_white_space,
+)
 from cli.host import STOP_TIMEOUT_S, Host
 from cli.output import say
 from cli.place import Place, remove_socket
 from cli.ports import is_free
 from cli.private_broker import BrokerPorts, Login, PrivateBroker, find_server
-from cli.processes import wait_until_gone
+from cli.processes import started_at, wait_until_gone
 from cli.status import socket_of
 from cli.supervisor import Supervisor
 from cli.supervisor_conf import PROGRAMS, broker_programs, variant, write_programs
@@ -32,13 +38,18 @@ def run_up(place: Place, foreground: bool) -> Exit:
 
     Raises CommandFailed; with code 78 for a configuration that can not work.
     """
+    refuse_white_space(place)
+    with only_one(place.home / "up.lock", "a fleet starts or runs"):
+        return _run_up(place, foreground)
+
+
+def _run_up(place: Place, foreground: bool) -> Exit:
     try:
         config = load_config(place.config_path)
+        refuse_second_fleet(place, beside_demo=False)
         broker = private_broker(place) if needs_private_broker(place, config) else None
     except ConfigurationError as error:
         raise CommandFailed(str(error), Exit.CONFIG) from error
-    if Supervisor(socket_of(place)).answers():
-        raise CommandFailed("a fleet runs in this clone already; see fleet status")
     host = prepare(place, broker)
     amqp_url = broker.amqp_url if broker else place.environment.amqp_url or config.rabbitmq.url()
     if not foreground:
@@ -80,8 +91,9 @@ def needs_private_broker(place: Place, config: Config) -> bool:
 def private_broker(place: Place) -> PrivateBroker:
     """The same from one start to the next: its data, its login, and its ports if they are free.
 
-    Raises ConfigurationError.
+    Raises ConfigurationError and CommandFailed.
     """
+    refuse_orphaned_broker(place.broker)
     server = find_server(place.environment.rabbitmq_home)
     kept = read_json(place.broker / "kept.json") or {}
     ports = BrokerPorts(**kept["ports"]) if kept else BrokerPorts.free(management=True)
@@ -146,6 +158,7 @@ def _tell(place: Place, host: Host, amqp_url: str, broker: PrivateBroker | None)
     Endpoints(
         kind="fleet",
         pid=host.pid,
+        started=started_at(host.pid) or 0.0,
         amqp_url=amqp_url,
         supervisor_socket=str(host.socket),
         config=str(place.config_path),
@@ -174,11 +187,12 @@ def _end_demo(running: Endpoints) -> Exit:
     """A demo stops its own supervisord, and cleans up."""
     with suppress(psutil.Error):
         demo = psutil.Process(running.pid).parent()
-        if demo is not None:
-            demo.terminate()
-            if wait_until_gone([demo.pid], STOP_TIMEOUT_S):
-                say("the demo has ended")
-                return Exit.OK
+        if demo is None or demo.pid != running.demo_pid:  # pid 1 has inherited it
+            raise CommandFailed("the demo was killed, and what it started is about to end")
+        demo.terminate()
+        if wait_until_gone([demo.pid], STOP_TIMEOUT_S):
+            say("the demo has ended")
+            return Exit.OK
     raise CommandFailed("the demo does not end")
 
 

@@ -55,6 +55,8 @@ class Announcer:
 
     async def _tell_due(self, now: float) -> None:
         for venue in list(self._log.registry.exchanges):
+            if not self._log.leading or venue not in self._log.registry.exchanges:
+                return  # deposed meanwhile, or the log was replaced
             if self._due.get(venue, now) > now:
                 continue
             # Before the message is made: what changes while it is sent is due again.

@@ -39,10 +39,17 @@ class AppliedTable:
 
     def put(self, key: Key, entry: Applied) -> None:
         self._entries[key] = entry
-        self._bytes += len(entry.answer)
+        self._bytes += _size(key, entry)
         while self._full() and len(self._entries) > 1:
             oldest = next(iter(self._entries))
-            self._bytes -= len(self._entries.pop(oldest).answer)
+            self._bytes -= _size(oldest, self._entries.pop(oldest))
 
     def _full(self) -> bool:
         return len(self._entries) > self._max_ids or self._bytes > self._max_bytes
+
+
+def _size(key: Key, entry: Applied) -> int:
+    """About what it takes in a snapshot, where an answer is a string within JSON."""
+    answer = entry.answer
+    escapes = answer.count(b'"') + answer.count(b"\\")
+    return len(answer) + escapes + sum(len(part.encode()) for part in key if part)

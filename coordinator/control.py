@@ -108,7 +108,12 @@ class Control:
                 log.info("Nobody took the answer at %s", shown(message.reply_to))
 
     def _parsed(self, message: AbstractIncomingMessage) -> Command | Refusal:
-        parsed = parse(message.body, _decodable(message.correlation_id))
+        property_id = _decodable(message.correlation_id)
+        try:
+            parsed = parse(message.body, property_id)
+        except Exception:  # no message may end a coordinator, for the next one gets it then
+            log.exception("A message could not be read")
+            return Refusal("invalid_command", "The body can not be read", property_id)
         if self._require_user and not message.user_id:
             known = isinstance(parsed, Command) or parsed.known
             text = "The message carries no user_id, which this fleet requires"
@@ -151,7 +156,8 @@ def _decodable(text: str | None) -> str | None:
     if text is None:
         return None
     try:
-        return text if len(text.encode()) <= MAX_CORRELATION_ID_BYTES else None
+        fits = len(text.encode()) <= MAX_CORRELATION_ID_BYTES and text.isprintable()
+        return text if fits else None
     except UnicodeEncodeError:
         return None
 

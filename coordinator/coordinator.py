@@ -46,7 +46,7 @@ class Coordinator:
         self.log = RegistryLog(self.broker, self.outlet, identity.instance, clock)
         self.mirror = Mirror(state_dir)
         self.roster = Roster(clock)
-        self.listings = Listings()
+        self.listings = Listings(clock)
         self.tally = Tally(state_dir, self.roster, clock)
         self.announcer = Announcer(self.log, self.outlet, clock)
         known = Known(self.listings, self.roster)

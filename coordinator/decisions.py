@@ -179,8 +179,8 @@ class Desk:
 
     def of_one_host(self, command: Command) -> Answer:
         """The answer to a switch that changes nothing for others."""
-        if self._foreign(command):
-            return self._foreign_venue(command)
+        if (refused := self._refused(command)) is not None:
+            return refused
         name = self.registry.exchanges[command.venue or ""]
         data = {"exchange": name, "enabled": False, "exchanges": self.switches()}
         return self._done(command, "", data)

@@ -51,15 +51,16 @@ class Errands:
     async def _switch(self, command: Command, sender: Sender) -> bytes:
         """Have one host begin or cease to collect an exchange. What begins has to be on for all."""
         host, venue = command.host or "", command.venue or ""
-        self._mailbox_of(host)  # before anything is changed
+        if not await self.outlet.ping(self._mailbox_of(host)):  # before anything is changed
+            raise CommandError("unavailable", f"The agent of host {host} is gone")
         enable = command.name == "enable_exchange"
         if enable:
             here = replace(command, host=None)
             answer = orjson.loads(await self.leadership.write(here, sender))
-            if not answer["success"]:
-                return orjson.dumps(answer)
         else:
             answer = orjson.loads(await self.leadership.switched(command))
+        if not answer["success"]:
+            return orjson.dumps(answer)
         action = "add" if enable else "leave"
         errand = Errand(
             id=_id(command, sender), action=action, exchange=venue, sent_at=self.clock.now_ms()

@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import Mapping
+from enum import Enum
 
 from coordinator.leadership import Leadership
 from coordinator.listings import Listings
@@ -16,6 +17,14 @@ from shared.errors import BrokerError, CommandError
 LOOK_S = 1.0
 
 log = logging.getLogger("main")
+
+
+class Ranking(Enum):
+    """Which rankings are to be made."""
+
+    NONE = "none"  # what is traded is not known
+    NEW = "new"  # of entries that have none
+    ALL = "all"
 
 
 class Expander:
@@ -54,10 +63,12 @@ class Expander:
         if not listed or venue in self._log.registry.disabled:
             return
         now = self._clock.monotonic()
-        rank = now >= self._ranked_at.get(venue, float("-inf")) + self._interval_s
-        rank = rank and self._listings.ranked(venue)
-        op = meaning(self._log.registry, venue, listed, rank=rank)
-        if rank:
+        ranking = Ranking.NONE
+        if self._listings.ranked(venue):
+            is_due = now >= self._ranked_at.get(venue, float("-inf")) + self._interval_s
+            ranking = Ranking.ALL if is_due else Ranking.NEW
+        op = meaning(self._log.registry, venue, listed, ranking)
+        if ranking is Ranking.ALL:
             self._ranked_at[venue] = now
         if op is None:
             return
@@ -70,26 +81,31 @@ class Expander:
 
 
 def meaning(
-    registry: Registry, venue: str, listed: Mapping[str, float | None], *, rank: bool
+    registry: Registry, venue: str, listed: Mapping[str, float | None], ranking: Ranking
 ) -> Listed | None:
-    """What changed in what a venue's market list means; None where nothing did. Without `rank` a
-    ranking that was made stays, but for symbols that are listed no more."""
+    """What changed in what a venue's market list means; None where nothing did. A ranking that
+    was made and is not made anew stays, but for symbols that are listed no more."""
     named = registry.desired.named(venue)
     known = registry.desired.expansions.get(venue, {})
     meant: dict[str, list[str]] = {}
     room = MAX_SYMBOLS - sum(not is_entry(name) for name in named)
     for entry in filter(is_entry, named):
         before = known.get(entry)
-        if is_ranking(entry) and not rank:
-            if before is None:
-                continue  # its time comes
-            symbols = [symbol for symbol in before if symbol in listed]
-        else:
+        if not is_ranking(entry) or ranking is Ranking.ALL:
             symbols = expanded(entry, listed)
+        elif before is not None:
+            symbols = [symbol for symbol in before if symbol in listed]
+        elif ranking is Ranking.NEW:
+            symbols = expanded(entry, listed)
+        else:
+            continue  # its time comes
         meant[entry] = symbols[: max(0, room)]
         room -= len(meant[entry])
     unlisted = [name for name in named if not is_entry(name) and name not in listed]
-    is_known = {entry: tuple(symbols) for entry, symbols in meant.items()} == dict(known)
+    # Who swapped places in a ranking is collected as before.
+    is_known = {e: set(symbols) for e, symbols in meant.items()} == {
+        e: set(symbols) for e, symbols in known.items()
+    }
     if is_known and tuple(unlisted) == registry.unlisted.get(venue, ()):
         return None
     return Listed(exchange=venue, expansions=meant, unlisted=unlisted)

@@ -1,5 +1,6 @@
 """The fields of a command, each checked; what is wrong is collected, not raised."""
 
+import hashlib
 from collections import Counter
 from typing import Any
 
@@ -11,12 +12,14 @@ from shared.collection import CollectionTask
 from shared.config import MAX_SYMBOLS
 from shared.entries import MAX_ENTRIES, check_entry, is_entry
 from shared.errors import ConfigurationError, DataProcessingError
-from shared.symbols import expand_short, parse_symbol
+from shared.symbols import expand_short, parse_symbol, symbol_key
 from shared.venues import canonical_venue
 
 #: What fits an AMQP short string, which carries the id on the answer as well.
 MAX_CORRELATION_ID_BYTES = 255
 _MAX_NAME = 255
+#: Of a task that is named by us.
+_MAX_ID = 64
 _TASKS_AT_ONCE = 200
 #: How much of a client's text an answer or a log line repeats, in characters.
 _SHOWN = 64
@@ -38,6 +41,8 @@ class Fields:
             self.wrong.append("correlation_id: is not a string")
         elif len(value.encode()) > MAX_CORRELATION_ID_BYTES:
             self.wrong.append(f"correlation_id: is longer than {MAX_CORRELATION_ID_BYTES} bytes")
+        elif not value.isprintable():
+            self.wrong.append("correlation_id: has characters that can not be printed")
         else:
             return value
         return None
@@ -146,6 +151,9 @@ class Fields:
         except ValidationError as error:
             self.wrong.append(_reasons(error))
             return None
+        except orjson.JSONEncodeError:  # it reads deeper nesting than it writes
+            self.wrong.append("task: is nested too deeply")
+            return None
         return task if "task_id" in given else task.model_copy(update={"task_id": _named(task)})
 
 
@@ -188,12 +196,15 @@ def _meant(text: str) -> str | None:
 
 
 def _named(task: CollectionTask) -> str:
-    """An id that tells what a task is, the same for the same task."""
-    parts = [task.exchange, task.symbol.partition(":")[0].replace("/", ""), task.kind]
+    """An id that tells what a task is, the same for the same task and for no other."""
+    parts = [task.exchange, symbol_key(task.symbol), task.kind]
     parts += [str(value) for value in task.parameters.model_dump(exclude_none=True).values()]
-    parts += [f"{task.interval:g}s"]
-    usable = (c if c.isascii() and (c.isalnum() or c in "_.:-") else "_" for c in "-".join(parts))
-    return "".join(usable)[:64]
+    told = "-".join((*parts, f"{task.interval:g}s"))
+    usable = "".join(c if c.isascii() and (c.isalnum() or c in "_.:-") else "_" for c in told)
+    if usable == told and len(told) <= _MAX_ID:
+        return told
+    digest = hashlib.blake2b(told.encode(), digest_size=4).hexdigest()
+    return f"{usable[: _MAX_ID - len(digest) - 1]}-{digest}"
 
 
 def _reasons(error: ValidationError) -> str:

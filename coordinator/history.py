@@ -20,9 +20,12 @@ from coordinator.records import (
 from shared.collection import CollectionTask
 
 MAX_NOTES = 200
+#: Of which so many tell of market lists at most.
+MAX_LISTINGS = 50
 #: Names in all that may be undone together: what snapshots and memory are spared.
 MAX_NAMES = 20_000
 _SHOWN = 5
+_LISTED = "listed"
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,8 +80,15 @@ class History:
     def add(self, note: Note) -> None:
         self._notes.append(note)
         self._names += _names_in(note.undo)
+        self._forget_a_listing()
         while len(self._notes) > MAX_NOTES or (self._names > MAX_NAMES and len(self._notes) > 1):
             self._names -= _names_in(self._notes.pop(0).undo)
+
+    def _forget_a_listing(self) -> None:
+        """What happens by itself, each hour, does not push out what was commanded."""
+        listings = [place for place, note in enumerate(self._notes) if note.what == _LISTED]
+        if len(listings) > MAX_LISTINGS:
+            del self._notes[listings[0]]
 
     def reaches(self, state_revision: int, now: int) -> bool:
         """Whether the way back to a state revision is known; `now` is the one that holds."""
@@ -121,7 +131,7 @@ def described(op: Op) -> tuple[str, str | None, str]:
             parts = (("added", op.added), ("removed", op.removed), ("exchanges", op.exchanges))
             return "config", None, "; ".join(f"{w} {_some(list(n))}" for w, n in parts if n)
         case Listed():
-            return "listed", op.exchange, _listed(op)
+            return _LISTED, op.exchange, _listed(op)
         case _:
             return op.op, None, ""
 

@@ -136,7 +136,7 @@ class Leadership:
         """Have an operation that nobody commanded take effect, where this coordinator leads; False
         where it does not, and nothing is done. Raises as `write`."""
         async with self._one_at_a_time:
-            if not self._log.leading or self._log.in_doubt or not self.registry.seeded:
+            if not self._log.in_charge or not self.registry.seeded:
                 return False
             await self._ready()
             await self._operate(op, None)
@@ -150,10 +150,10 @@ class Leadership:
                 try:
                     await self._look_after()
                 except (BrokerError, CommandError) as error:
-                    log.debug("The registry can not be looked after: %s", error)
+                    log.warning("The registry can not be looked after: %s", error)
 
     async def _look_after(self) -> None:
-        if not self._log.leading or self._log.in_doubt:
+        if not self._log.in_charge:
             return
         if not self.registry.seeded:
             await self._ready()

@@ -3,9 +3,13 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from shared.clock import Clock
 from shared.errors import ConfigurationError
 from shared.status import MarketList
 from shared.venues import canonical_venue
+
+#: A worker that says nothing for so long, some missed lists, is gone.
+_FRESH_S = 30.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,19 +25,37 @@ class Listing:
         return bool(self.absent) and not self.on and not self.unknown
 
 
-class Listings:
-    """The latest market list of each venue."""
+@dataclass(frozen=True, slots=True)
+class _Told:
+    """What one worker has listed, and when."""
 
-    def __init__(self) -> None:
+    symbols: Sequence[str]
+    at: float
+
+
+class Listings:
+    """What each venue lists: whatever one of its workers says, of whom each asks the venue in its
+    own time, so that a list newer than another's is not taken back."""
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self._told: dict[str, dict[str, _Told]] = {}  # by canonical name and worker
         #: By canonical name, as many as we know: symbols with their quote turnover of 24 hours.
         self._symbols: dict[str, dict[str, float | None]] = {}
 
     def update(self, markets: MarketList) -> None:
         """Raises ConfigurationError for a venue that the fleet does not know."""
         venue = canonical_venue(markets.exchange)
+        now, told = self._clock.monotonic(), self._told.get(venue, {})
+        told = {worker: one for worker, one in told.items() if now - one.at < _FRESH_S}
+        self._told[venue] = told | {markets.worker: _Told(markets.symbols, now)}
         before, volumes = self._symbols.get(venue, {}), markets.volumes
         # A worker that has just started lists markets before it knows what is traded there.
-        self._symbols[venue] = {s: volumes.get(s, before.get(s)) for s in markets.symbols}
+        self._symbols[venue] = {
+            symbol: volumes.get(symbol, before.get(symbol))
+            for one in self._told[venue].values()
+            for symbol in one.symbols
+        }
 
     def known(self, venue: str) -> Mapping[str, float | None] | None:
         """What a venue lists, by its canonical name, with the turnover of each where known."""

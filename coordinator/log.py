@@ -30,8 +30,8 @@ from shared.topology import REGISTRY_STREAM
 
 #: Streams refuse consumers without a prefetch count.
 _PREFETCH = 200
-#: From appending a record to reading it back.
-APPEND_DEADLINE_S = 10.0
+#: Who waits for a record to be read back gives up after so long without any record.
+READ_DEADLINE_S = 10.0
 #: Nonces of own records that never came back, kept to know them when they do.
 _MISSING_KEPT = 64
 
@@ -67,6 +67,7 @@ class RegistryLog:
         self._watchers: list[Watcher] = []
         self._waiting: dict[str, asyncio.Future[Verdict]] = {}
         self._missing: dict[str, None] = {}
+        self._read_count = 0  # of what was delivered, known or new
         self._last_nonce: str | None = None  # of the record at registry.last_offset
         self._from_start = False
         self._distrusted = asyncio.Event()
@@ -76,6 +77,12 @@ class RegistryLog:
     @property
     def leading(self) -> bool:
         return self.registry.leader == self.instance
+
+    @property
+    def in_charge(self) -> bool:
+        """Whether it leads, and all that it wrote is known to be there or not: only then does it
+        do anything by itself."""
+        return self.leading and not self.in_doubt
 
     def watch(self, watcher: Watcher) -> None:
         """Tell `watcher` each record that was read for the first time, after it was folded."""
@@ -119,22 +126,36 @@ class RegistryLog:
         verdict = await self._append(record)
         if verdict is Verdict.REJECTED:
             raise LeadershipLostError("another coordinator claimed the registry meanwhile")
+        if verdict is Verdict.UNREADY:
+            raise LeadershipLostError("the registry's log was replaced meanwhile")
 
     async def _append(self, record: Record) -> Verdict:
         read_back: asyncio.Future[Verdict] = asyncio.get_running_loop().create_future()
         self._waiting[record.nonce] = read_back
         started = self._clock.monotonic()
         try:
-            async with asyncio.timeout(APPEND_DEADLINE_S):
-                await self._outlet.record(encode(record))
-                verdict = await read_back
+            await self._outlet.record(encode(record))
+            verdict = await self._read_back(read_back)
         except (TimeoutError, BrokerError) as error:
             self._doubt(record.nonce)
             raise BrokerError(f"the registry's log did not take a record: {error}") from error
+        except asyncio.CancelledError:  # the command's connection is gone, the record under way
+            self._doubt(record.nonce)
+            raise
         finally:
             self._waiting.pop(record.nonce, None)
         self._complete_at = started
         return verdict
+
+    async def _read_back(self, record: "asyncio.Future[Verdict]") -> Verdict:
+        """What became of a record; for as long as the log is being read, which may be long."""
+        while True:
+            read = self._read_count
+            await asyncio.wait({record}, timeout=READ_DEADLINE_S)
+            if record.done():
+                return record.result()
+            if self._read_count == read:
+                raise TimeoutError(f"it was not read back within {READ_DEADLINE_S:g} s")
 
     def _doubt(self, nonce: str) -> None:
         """A record may or may not be in the log, and the subscription may be a dead one."""
@@ -173,6 +194,7 @@ class RegistryLog:
         offset = message.headers.get("x-stream-offset")
         if not isinstance(offset, int):
             raise BrokerError(f"{REGISTRY_STREAM} delivers no offsets: it is not a stream")
+        self._read_count += 1
         try:
             record = decode(message.body)
         except NewerRecordError:

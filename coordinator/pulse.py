@@ -84,7 +84,7 @@ class Pulse:
     async def _mind_the_leader(self) -> None:
         now = self._clock.monotonic()
         coordinators = self._roster.alive("coordinator")
-        if self._log.leading or any(beat.details.get("leader") is True for beat in coordinators):
+        if self._log.in_charge or any(beat.details.get("leader") is True for beat in coordinators):
             self._led_at = now
         elif now - self._led_at >= GONE_S:
             self._led_at = now
@@ -118,7 +118,7 @@ class Pulse:
             revision=registry.revision,
             mailbox=self._watch.mailbox,
             details={
-                "leader": self._log.leading,
+                "leader": self._log.in_charge,
                 "state_revision": registry.state_revision,
                 "symbols": len(registry.desired.symbols),
                 "exchanges": len(registry.exchanges),

@@ -7,6 +7,7 @@ from typing import Any
 from coordinator.answers import Answer, failure, success
 from coordinator.commands import Command
 from coordinator.decisions import Desk
+from coordinator.records import Note
 from coordinator.registry import Registry
 from coordinator.roster import GONE_S, Member, Roster
 from shared.clock import Clock
@@ -89,7 +90,7 @@ class Reports:
             if command.before is None or note.state_revision < command.before
         ]
         names = self.registry.exchanges
-        page = notes[: command.limit or _NOTES_AT_ONCE]
+        page = _whole_revisions(notes, command.limit or _NOTES_AT_ONCE)
         rows = [
             {
                 "state_revision": note.state_revision,
@@ -220,6 +221,16 @@ class Reports:
     def _refusal(self, command: Command, text: str) -> Answer:
         now_s = self.clock.now_ms() // 1000
         return failure(command.name, command.correlation_id, "invalid_command", text, now_s)
+
+
+def _whole_revisions(notes: list[Note], limit: int) -> list[Note]:
+    """A page of about `limit`: `before` names a revision, so none is cut in two."""
+    page = notes[:limit]
+    for note in notes[limit:]:
+        if note.state_revision != page[-1].state_revision:
+            break
+        page.append(note)
+    return page
 
 
 _NONE = {"collected": None, "live": None, "lag": None}

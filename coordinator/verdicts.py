@@ -46,7 +46,8 @@ def verdicts(
 ) -> list[Members]:
     """What changes in the membership of `venues`, one operation a venue."""
     seen = {sighting.worker: sighting for sighting in sightings}
-    patience_s = _patience_s(members, seen, on_duty_s)
+    venues = list(venues)
+    patience_s = _patience_s([members.get(v, {}) for v in venues], seen, on_duty_s)
     found = []
     for venue in venues:
         enrolled = members.get(venue, {})
@@ -89,13 +90,15 @@ def _leaving(
 
 
 def _patience_s(
-    members: Mapping[str, Mapping[str, Peer]], seen: Mapping[str, Sighting], on_duty_s: float
+    members: Iterable[Mapping[str, Peer]], seen: Mapping[str, Sighting], on_duty_s: float
 ) -> float:
-    """How long a silence is borne: longer where most are silent."""
-    workers = {worker for enrolled in members.values() for worker in enrolled}
-    silent = [w for w in workers if _silent_s(seen.get(w), on_duty_s) >= OUT_S / 2]
+    """How long a silence is borne: longer where most fell silent together, of whom those that
+    have been for long are none."""
+    silences = [_silent_s(seen.get(w), on_duty_s) for enrolled in members for w in enrolled]
+    recent = [silent_s for silent_s in silences if silent_s < OUT_WITH_MOST_S]
+    silent = [silent_s for silent_s in recent if silent_s >= OUT_S / 2]
     # Half of them is one of two hosts, whose end has to be noticed.
-    return OUT_WITH_MOST_S if 2 * len(silent) > len(workers) else OUT_S
+    return OUT_WITH_MOST_S if 2 * len(silent) > len(recent) else OUT_S
 
 
 def _silent_s(sighting: Sighting | None, on_duty_s: float) -> float:

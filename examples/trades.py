@@ -25,4 +25,6 @@ async def main(url: str) -> None:
             print(message.body.decode(), flush=True)
 
 
+if len(sys.argv) != 2:
+    sys.exit(__doc__)
 asyncio.run(main(sys.argv[1]))

@@ -74,7 +74,7 @@ packaged_processes() {
 
 # The server is wanted for its files. Its service must run neither now nor after the next boot.
 quiet_rabbitmq() {
-    if command -v systemctl >/dev/null 2>&1; then
+    if [ "$had_service" = no ] && command -v systemctl >/dev/null 2>&1; then
         as_root systemctl disable --now rabbitmq-server >/dev/null 2>&1 || :
     fi
     for pid in $(packaged_processes); do
@@ -94,6 +94,8 @@ apt_install() {
     fi
     say "installing $package with apt"
     processes_before=$(packaged_processes | tr '\n' ' ')
+    # A server that is there already is somebody's.
+    if systemctl cat rabbitmq-server >/dev/null 2>&1; then had_service=yes; else had_service=no; fi
     forbid_services
     if ! quiet_apt install -y --no-install-recommends "$package"; then
         say "updating apt's package lists"

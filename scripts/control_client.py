@@ -140,20 +140,23 @@ def _unified(text: str) -> str:
 
 
 def _broker(environment: Environment) -> Broker:
-    """Where the configuration says, else AMQP_URL alone, else the running fleet's own address.
+    """Where AMQP_URL says, else the configuration, else the running fleet's own address.
 
     Relative paths mean the working directory, and the project's where that has no such file.
     """
-    config = _found(environment.config_path)
+    config, exchange = _found(environment.config_path), "futures_data"
     if config is not None:
         here = environment.model_copy(update={"config_path": config})
-        return Broker.of(load_settings(here), _NAME)
+        settings = load_settings(here)
+        if environment.amqp_url or "rabbitmq" in settings.config.model_fields_set:
+            return Broker.of(settings, _NAME)
+        exchange = settings.config.rabbitmq.exchange
     url = environment.amqp_url or _endpoint(environment.home)
     if url is None:
         raise ConfigurationError(
-            f"{environment.config_path} does not exist, AMQP_URL is not set and no fleet is running"
+            f"{environment.config_path} names no broker, AMQP_URL is not set, and no fleet runs"
         )
-    return Broker(url, _NAME, topology("futures_data"), declares=False)
+    return Broker(url, _NAME, topology(exchange), declares=False)
 
 
 def _endpoint(home: Path) -> str | None:

@@ -220,8 +220,11 @@ class Settings(BaseModel):
 def read_environment(environ: Mapping[str, str] | None = None) -> Environment:
     env = os.environ if environ is None else environ
     amqp_url = env.get("AMQP_URL") or None
-    if amqp_url is not None and urlsplit(amqp_url).scheme not in ("amqp", "amqps"):
-        raise ConfigurationError("AMQP_URL is not an amqp:// or amqps:// address")
+    if amqp_url is not None and not _is_amqp(amqp_url):
+        raise ConfigurationError(
+            "AMQP_URL is not an amqp:// or amqps:// address; a password's own / @ : are written"
+            " %2F %40 %3A"
+        )
     host_id = env.get("FLEET_HOST_ID") or os.uname().nodename
     return Environment(
         amqp_url=amqp_url,
@@ -232,6 +235,14 @@ def read_environment(environ: Mapping[str, str] | None = None) -> Environment:
         supervisor_url=env.get("SUPERVISOR_SERVER_URL") or None,
         rabbitmq_home=Path(env["RABBITMQ_HOME"]) if env.get("RABBITMQ_HOME") else None,
     )
+
+
+def _is_amqp(url: str) -> bool:
+    try:
+        parts = urlsplit(url)
+        return parts.scheme in ("amqp", "amqps") and (parts.port is None or parts.port > 0)
+    except ValueError:
+        return False
 
 
 def load_settings(environment: Environment | None = None) -> Settings:

@@ -32,6 +32,10 @@ class NetworkError(ExchangeError):
     """Raised when a venue could not be reached, timed out or answered garbage."""
 
 
+class NotSentError(NetworkError):
+    """A frame that was never sent: the venue knows nothing of it."""
+
+
 class RateLimitedError(ExchangeError):
     """Raised when a venue refused a request for its rate; wait `retry_after_s` seconds."""
 

@@ -61,7 +61,7 @@ class Holdings(Notice):
     """`holdings.collector.{exchange}.{worker}`: what one of several workers of a venue has.
 
     Said when it changes and every 2 s. Whoever collects a symbol that is another's by now lets go
-    once that one has it `live`; whoever takes one up goes on from the newest mark it heard.
+    once that one has it `whole`; whoever takes one up goes on from the newest mark it heard.
     """
 
     exchange: str
@@ -71,5 +71,7 @@ class Holdings(Notice):
     revision: Revision | None
     collected: list[str]  # symbols whose streams it holds, desired or not yet let go
     live: list[str]  # those of them whose best prices and trades flow
+    #: Those of them of which all flows and the book is right. None: an older worker, `live` counts.
+    whole: list[str] | None = None
     marks: dict[str, TradeMark] = {}  # the last trade of each that is safe, by symbol
     gaps: list[Gap] = []  # open ones

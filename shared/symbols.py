@@ -21,7 +21,8 @@ MAX_KEY_BYTES = 200
 #: Quotes that a key may end in without a separator, by which a key is split again.
 _FIAT = ("USD", "EUR", "GBP", "JPY", "KRW", "TRY", "BRL")
 _STABLE = ("USDT", "USDC", "BUSD", "FDUSD", "TUSD", "USDE", "DAI")
-QUOTES = frozenset((*_FIAT, *_STABLE, "BTC", "ETH", "BNB"))
+_COINS = ("BTC", "ETH", "BNB")
+QUOTES = frozenset((*_FIAT, *_STABLE, *_COINS))
 _LONGEST_QUOTE = max(map(len, QUOTES))
 
 _SYMBOL = re.compile(
@@ -89,13 +90,16 @@ def decode_word(word: str) -> str:
 def expand_short(text: str) -> str:
     """`BTC`, `BTCUSDT` or `BTC/USDT` as the linear perpetual `BTC/USDT:USDT` that they mean.
 
-    A full symbol comes back as it is. Raises DataProcessingError where nothing fits.
+    A full symbol comes back as it is. Without a slash no coin is taken for a quote: `WBTC` and
+    `STETH` are coins themselves. Raises DataProcessingError where nothing fits.
     """
     if ":" in text:
         return str(parse_symbol(text))
     base, slash, quote = text.partition("/")
     if not slash:
         base, quote = _split(text)
+        if quote in _COINS:
+            base, quote = text, ""
     return str(parse_symbol(f"{base}/{quote or 'USDT'}:{quote or 'USDT'}"))
 
 

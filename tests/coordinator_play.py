@@ -218,7 +218,7 @@ class Player:
         outlet: Any = _Outlet(self)
         mirror: Any = _NoMirror()
         self.log = RegistryLog(broker, outlet, instance, world.clock)
-        known = Known(Listings(), Roster(world.clock))
+        known = Known(Listings(world.clock), Roster(world.clock))
         self.leadership = Leadership(self.log, mirror, known, CONFIG, world.clock)
         self.subscription: Subscription | None = None
         self._session: asyncio.Task[None] | None = None

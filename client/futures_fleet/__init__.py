@@ -20,6 +20,7 @@ from futures_fleet._wire.messages import (
     TickerData,
     Trade,
 )
+from futures_fleet._wire.symbols import symbol_key
 from futures_fleet.answers import State
 from futures_fleet.bodies import Body
 from futures_fleet.client import FleetClient
@@ -59,4 +60,5 @@ __all__ = [
     "Ticker",
     "TickerData",
     "Trade",
+    "symbol_key",
 ]

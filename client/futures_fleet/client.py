@@ -118,6 +118,8 @@ class FleetClient:
         for pattern in patterns:
             if not pattern or len(pattern.encode()) > _MAX_PATTERN_BYTES:
                 raise ValueError(f"a pattern has 1 to {_MAX_PATTERN_BYTES} bytes")
+            if "/" in pattern:
+                raise ValueError(f"no routing key holds a slash: {pattern!r}, see symbol_key")
         subscription = Subscription(
             exchange=self._exchange,
             patterns=tuple(dict.fromkeys(patterns)),

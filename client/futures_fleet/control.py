@@ -128,7 +128,7 @@ class Control:
         while True:
             await self._looked_at.wait()
             if self._work.cancelled():
-                raise RuntimeError("the client is closed")
+                raise NoAnswerError("the client was closed; what was asked for may still be done")
             if self._work.done():
                 self._work.result()
             if self._line is not None and not self._line.over.done():

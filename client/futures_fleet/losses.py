@@ -83,7 +83,7 @@ class Losses:
 
     def due_in(self, now: float) -> float | None:
         """Seconds until there is something to tell; None while nothing is owed."""
-        if self._untold:
+        if self._untold or len(self._owed) > _OWED:
             return 0.0
         return max(0.0, self._owed[0][0] - now) if self._owed else None
 
@@ -127,10 +127,11 @@ class Losses:
         return runs
 
     def _doubt(self, message: Message, runs: dict[str, _Run]) -> None:
-        """A run that we meet after the stream was broken, and nothing links to one we know."""
+        """A run that nothing links to one we know: we meet it after the stream was broken, or not
+        at its beginning, as where the broker dropped that from a queue that was full."""
         linked = message.previous is not None and message.previous[0] in runs
         unbroken = any(run.stretch == self._stretch for run in runs.values())
-        if not linked and not unbroken:
+        if not linked and not (unbroken and message.seq == 1):
             self.breaks += 1
             self._untold.append(Missed(message.routing_key, message.epoch, 0, None))
 

@@ -1,5 +1,6 @@
 """What of that which arrives is handed out: each fact once, no older value behind a newer one."""
 
+from futures_fleet._wire.kinds import CANDLE
 from futures_fleet.latest import Latest
 from futures_fleet.losses import Fate, Losses
 from futures_fleet.message import Message
@@ -25,7 +26,11 @@ class Sieve:
         ):
             self.duplicates += 1
             return False
-        if row is not None and not row.lossless and not self._latest.take(message):
+        if row is None:
+            return True
+        if row is CANDLE:
+            self._latest.close(message)
+        if not row.lossless and not self._latest.take(message, now):
             self.superseded += 1
             return False
         return True

@@ -1,6 +1,7 @@
 """A stream of messages: a queue of its own on the broker, renewed for ever."""
 
 import asyncio
+import logging
 from collections import deque
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
@@ -18,6 +19,8 @@ from futures_fleet.errors import CredentialsError
 from futures_fleet.inbox import Inbox
 from futures_fleet.message import Message, Missed, read
 from futures_fleet.sieve import Sieve
+
+log = logging.getLogger("futures_fleet")
 
 T = TypeVar("T", bound=Message | Missed)
 
@@ -95,7 +98,8 @@ class Stream(Generic[T]):
     async def ready(self) -> None:
         """Wait until the queue is bound: what is published from then on comes.
 
-        For as long as the broker is away. Raises CredentialsError.
+        For as long as the broker is away. Raises CredentialsError, and RuntimeError where the
+        stream is closed.
         """
         work = self._started()
         bound = asyncio.ensure_future(self._bound.wait())
@@ -104,6 +108,8 @@ class Stream(Generic[T]):
         finally:
             await ended(bound)
         self._raise_failure()
+        if self._closed:
+            raise RuntimeError("the stream is closed")
 
     async def close(self) -> None:
         """End the subscription; what is missing by then is counted and told to `on_missed`."""
@@ -174,8 +180,12 @@ class Stream(Generic[T]):
         for missed in self._sieve.losses.due(now):
             if self._subscription.missed:
                 self._ready.append(missed)
-            if self._subscription.on_missed is not None:
+            if self._subscription.on_missed is None:
+                continue
+            try:
                 self._subscription.on_missed(missed)
+            except Exception:  # whatever it is: what follows is not to be lost for it
+                log.exception("on_missed failed")
 
     def _started(self) -> asyncio.Task[None]:
         if self._closed:

@@ -19,7 +19,7 @@ from shared.clock import SystemClock
 from shared.config import Settings, load_settings, read_environment
 from shared.control import request
 from shared.service import Stop
-from shared.topology import BATCHES, COMMANDS, CONTROL_QUEUE, MAILBOX, topology
+from shared.topology import BATCHES, COMMANDS, CONTROL_QUEUE, MAILBOX, bulk_key, topology
 from tests.coordinators import BTC, ETH, SOL
 from tests.logins import Login, import_logins
 from tests.venues import Simulator, simulated_venues
@@ -102,6 +102,9 @@ async def test_nothing_is_denied(broker_node: Node, tmp_path: Path) -> None:
             await eventually(lambda: f"trades.{VENUE}.SOLUSDT" in keys[DATA], 20)
             async with running(second):
                 await eventually(lambda: held(second), 30)
+                # One of the two asks the venue for both.
+                passed_on = bulk_key(VENUE, first.egress)
+                await eventually(lambda: passed_on in keys[BATCHES], 20)
                 # The first lets go when it hears that the second has them.
                 await eventually(lambda: not held(first) & held(second), 30)
     assert denials(broker_node, broker_node.vhost) == []

@@ -19,6 +19,7 @@ from futures_fleet import (
     Stream,
     Ticker,
     Trade,
+    symbol_key,
 )
 from futures_fleet.deliveries import usable
 from tests.coordinators import BTC, ROOT
@@ -193,6 +194,40 @@ async def test_what_is_no_message_of_the_fleet_is_counted(broker_url: str) -> No
         await speaks.say(message(2))
         assert [one.seq for one in await heard(stream, 1)] == [2]
         assert stream.refused == 3
+
+
+async def test_a_handler_that_fails_costs_no_message(broker_url: str) -> None:
+    calls = 0
+
+    def fails(_: Missed) -> None:
+        nonlocal calls
+        calls += 1
+        raise RuntimeError("a defect of the program")
+
+    options = {"on_missed": fails, "grace_s": 0.0}
+    async with reading(broker_url, "trades.#", **options) as (speaks, stream):
+        for seq in (1, 5, 6):
+            await speaks.say(message(seq))
+        assert [one.seq for one in await heard(stream, 3)] == [1, 5, 6]
+        await stream.close()
+    assert calls == 1
+
+
+async def test_what_is_awaited_of_a_stream_that_is_closed_ends(broker_url: str) -> None:
+    async with FleetClient(broker_url) as fleet:
+        stream = fleet.stream("trades.#")
+        ready = asyncio.create_task(stream.ready())
+        await asyncio.sleep(0)
+        await stream.close()
+        with pytest.raises(RuntimeError):
+            await asyncio.wait_for(ready, 5)
+
+
+async def test_a_symbol_is_no_word_of_a_key(broker_url: str) -> None:
+    async with FleetClient(broker_url) as fleet:
+        with pytest.raises(ValueError, match="symbol_key"):
+            fleet.stream("trades.*.BTC/USDT:USDT")
+        fleet.stream(f"trades.*.{symbol_key(BTC)}")
 
 
 async def test_credentials_that_never_worked_are_an_error(broker_url: str) -> None:

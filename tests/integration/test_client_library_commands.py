@@ -162,3 +162,12 @@ async def test_a_client_may_end_while_a_command_waits(broker_url: str) -> None:
         asking.cancel()
         with pytest.raises(asyncio.CancelledError):
             await asking
+
+
+async def test_who_waits_for_an_answer_is_told_that_the_client_was_closed(broker_url: str) -> None:
+    async with control_queue(broker_url) as channel:
+        async with FleetClient(broker_url) as fleet:
+            asking = asyncio.create_task(fleet.add_symbol("SOL"))
+            await taken(channel)
+        with pytest.raises(NoAnswerError, match="may still be done"):
+            await asyncio.wait_for(asking, 20)

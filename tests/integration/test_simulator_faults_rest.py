@@ -13,6 +13,7 @@ import orjson
 import pytest
 
 from cli.endpoints import Endpoints
+from cli.processes import started_at
 from simulator.happening import Rates
 from simulator.server import Server, Settings
 from tests.integration.test_simulator_ccxt import BTC, client, connected
@@ -186,9 +187,15 @@ async def fleet(home: Path, *arguments: str) -> tuple[int, str, str]:
     return process.returncode or 0, out.decode(), err.decode()
 
 
+def _endpoints(simulator_url: str) -> Endpoints:
+    pid = os.getpid()
+    started = started_at(pid) or 0.0
+    return Endpoints("demo", pid, started, "amqp://", "", "", simulator_url=simulator_url)
+
+
 async def test_fleet_sim_starts_heals_and_shows(server: Server, tmp_path: Path) -> None:
     url = f"http://127.0.0.1:{server.port}"
-    told = Endpoints("demo", os.getpid(), "amqp://", "", "", simulator_url=url)
+    told = _endpoints(url)
     told.write(tmp_path / "endpoints.json")
     code, out, _ = await fleet(tmp_path, "faults", "--json")
     assert code == 0
@@ -214,7 +221,7 @@ async def test_fleet_sim_refuses_in_one_line(server: Server, tmp_path: Path) -> 
     code, _, err = await fleet(tmp_path, "status")
     assert (code, err.count("\n")) == (4, 1)
     url = f"http://127.0.0.1:{server.port}"
-    told = Endpoints("demo", os.getpid(), "amqp://", "", "", simulator_url=url)
+    told = _endpoints(url)
     told.write(tmp_path / "endpoints.json")
     for wrong in (("heal", "gate-9"), ("start", "flood", "--exchange", "gate")):
         code, _, err = await fleet(tmp_path, *wrong)

@@ -8,6 +8,7 @@ from cli.broker_address import find_address, run_on
 from cli.endpoints import Endpoints, read_endpoints
 from cli.exits import CommandFailed, Exit
 from cli.place import Place
+from cli.processes import started_at
 from shared.broker import Broker
 from shared.config import Environment
 from shared.errors import BrokerError
@@ -16,6 +17,7 @@ from shared.topology import topology
 ENDPOINTS = Endpoints(
     kind="demo",
     pid=os.getpid(),
+    started=started_at(os.getpid()) or 0.0,
     amqp_url="amqp://demo:demo@127.0.0.1:2/",
     supervisor_socket="/s",
     config="/nowhere/config.json",
@@ -44,7 +46,9 @@ def test_the_environment_comes_first_then_the_configuration_then_what_runs(tmp_p
     given = find_address(place(tmp_path, "amqp://given/"))
     assert (given.url, given.data_exchange) == ("amqp://given/", "mine")
     configured = find_address(place(tmp_path))
-    assert "@configured:5672/" in configured.url and ENDPOINTS.amqp_url in configured.hint
+    assert "@configured:5672/" in configured.url
+    assert str(tmp_path / "endpoints.json") in configured.hint
+    assert "demo:demo" not in configured.hint  # which is printed
     configure(tmp_path)
     assert find_address(place(tmp_path)).url == ENDPOINTS.amqp_url
 

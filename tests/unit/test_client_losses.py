@@ -72,7 +72,7 @@ def test_keys_and_runs_are_counted_apart() -> None:
     losses = Losses(GRACE_S)
     fed(losses, 1, 2)
     fed(losses, 11, 12, key="trades.binance.ETHUSDT")
-    fed(losses, 40, 41, epoch=B)
+    fed(losses, 1, 2, epoch=B)
     fed(losses, 3)
     assert list(losses.due(LATER)) == []
 
@@ -120,9 +120,17 @@ def test_after_a_break_a_run_that_nothing_links_is_told_without_a_count() -> Non
     fed(losses, 57, epoch=B)
     assert list(losses.due(0.0)) == [Missed(KEY, B, 0, None)]
     fed(losses, 58, epoch=B)
-    fed(losses, 9, epoch=C)
+    fed(losses, 1, epoch=C)
     assert list(losses.due(LATER)) == []
     assert (losses.breaks, losses.missed) == (1, 0)
+
+
+def test_a_run_whose_beginning_did_not_come_is_told_though_nothing_broke() -> None:
+    """As where a queue that is full drops its head: that took the link too."""
+    losses = Losses(GRACE_S)
+    fed(losses, 9, 10)
+    fed(losses, 2, epoch=B)
+    assert list(losses.due(0.0)) == [Missed(KEY, B, 0, None)]
 
 
 def test_after_a_break_a_link_is_proof_enough() -> None:
@@ -139,7 +147,7 @@ def test_after_a_break_without_a_hole_a_key_is_whole_again() -> None:
     fed(losses, 1, 2)
     losses.broken()
     fed(losses, 3)
-    fed(losses, 57, epoch=B)
+    fed(losses, 1, epoch=B)
     assert list(losses.due(LATER)) == []
 
 
@@ -154,6 +162,7 @@ def test_a_key_that_is_new_after_a_break_begins_there() -> None:
 def test_what_is_owed_is_bounded() -> None:
     losses = Losses(GRACE_S)
     fed(losses, *range(1, 4001, 2))
+    assert losses.due_in(0.0) == 0.0
     told = list(losses.due(0.0))
     assert len(told) == 1999 - 1000
     assert told[0] == Missed(KEY, A, 1, 1)

@@ -36,8 +36,8 @@ def test_a_trade_of_two_workers_comes_once() -> None:
     assert passed(
         subject,
         message(1, epoch=A, id_="binance:BTC/USDT:USDT:trades:5"),
-        message(81, epoch=B, id_="binance:BTC/USDT:USDT:trades:5"),
-        message(82, epoch=B, id_="binance:BTC/USDT:USDT:trades:6"),
+        message(1, epoch=B, id_="binance:BTC/USDT:USDT:trades:5"),
+        message(2, epoch=B, id_="binance:BTC/USDT:USDT:trades:6"),
         message(2, epoch=A, id_="binance:BTC/USDT:USDT:trades:6"),
     ) == [True, False, True, False]
     assert subject.duplicates == 2
@@ -111,6 +111,27 @@ def test_a_later_candle_is_newer_whatever_its_frames_time() -> None:
         value(1, NOW_MS + 40, B, CANDLE, start=120_000),
         value(2, NOW_MS + 60, A, CANDLE, start=60_000),
     ) == [True, True, False]
+
+
+def test_a_clock_that_is_ahead_hides_another_worker_for_seconds_only() -> None:
+    subject = sieve()
+    assert subject.passes(value(1, NOW_MS + 60_000, A), 0.0)
+    assert not subject.passes(value(1, NOW_MS + 1_000, B), 9.0)
+    assert subject.passes(value(2, NOW_MS + 2_000, B), 10.0)
+
+
+def test_no_partial_candle_comes_behind_its_final_one() -> None:
+    subject = sieve()
+    body = orjson.dumps({"timestamp": NOW_MS, "start": 60_000, "closed": True})
+    final = message(2, CANDLE, A, id_="binance:X:ohlcv:1m:60000:0", lossless=True, raw=body)
+    assert passed(
+        subject,
+        final,
+        value(1, NOW_MS, A, CANDLE, start=60_000),
+        value(1, NOW_MS, B, CANDLE, start=60_000),
+        value(3, NOW_MS, A, CANDLE, start=120_000),
+    ) == [True, False, False, True]
+    assert subject.superseded == 2
 
 
 @pytest.mark.parametrize("pad", [0, 10_000])

@@ -48,6 +48,7 @@ def test_the_public_names() -> None:
         *("FleetError", "FuturesData", "Gap", "Liquidation", "Message", "Missed", "NoAnswerError"),
         *("Ohlcv", "OpenInterest", "Orderbook", "OrderbookData", "PredictedFunding"),
         *("SettledFunding", "State", "Stream", "TaskResult", "Ticker", "TickerData", "Trade"),
+        "symbol_key",
     ]
     shown = {name for name, _ in inspect.getmembers(FleetClient) if not name.startswith("_")}
     assert shown == METHODS

@@ -89,6 +89,9 @@ def test_the_broker_address_of_the_environment_wins(config_path: Path) -> None:
     assert load_settings(read_environment(env)).amqp_url() == "amqp://elsewhere/"
     with pytest.raises(ConfigurationError):
         read_environment({"AMQP_URL": "http://elsewhere/"})
+    with pytest.raises(ConfigurationError) as caught:
+        read_environment({"AMQP_URL": "amqp://user:s3c/ret@elsewhere/"})
+    assert "s3c" not in str(caught.value)
 
 
 def test_a_password_with_odd_characters_survives_the_url(config_path: Path) -> None:

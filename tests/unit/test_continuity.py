@@ -223,7 +223,7 @@ async def test_late_words_of_an_old_subscription_do_not_hide_what_the_new_one_mi
     streams.on_lost = station.continuity.lost
     repairing = asyncio.create_task(station.continuity.refill.run())
     wire.accepts.set()
-    await streams.apply([stream()])
+    streams.apply([stream()])
     await eventually(lambda: wire.subscribed)
     wire.accepts.clear()
     for _ in range(5):

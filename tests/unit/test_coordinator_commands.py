@@ -15,6 +15,7 @@ from coordinator.records import Change, Claim, NoChange, Operation, Seed
 from coordinator.registry import Registry
 from shared.config import MAX_SYMBOLS
 from shared.status import MarketList
+from tests.fakes import FakeClock
 
 BTC, ETH, SOL = "BTC/USDT:USDT", "ETH/USDT:USDT", "SOL/USDT:USDT"
 
@@ -207,6 +208,35 @@ def test_no_field_brings_it_down(content: dict[str, Any]) -> None:
     assert isinstance(parse(body), Command | Refusal)
 
 
+def test_what_is_read_and_can_not_be_written_is_refused() -> None:
+    deep = b"[" * 400 + b"]" * 400
+    task = b'{"command":"add_task","exchange":"gate","symbol":"BTC/USDT:USDT",'
+    task += b'"kind":"ticker","interval":1,'
+    refused = parse(task + b'"parameters":' + deep + b"}")
+    assert isinstance(refused, Refusal)
+    assert (refused.code, refused.message) == ("invalid_command", "task: is nested too deeply")
+
+
+def test_tasks_that_differ_are_named_apart() -> None:
+    def named(symbol: str) -> str | None:
+        content = {"command": "add_task", "exchange": "gate", "symbol": symbol, "interval": 1}
+        command = parse(orjson.dumps(content | {"kind": "ticker"}))
+        assert isinstance(command, Command) and command.task is not None
+        return command.task.task_id
+
+    symbols = [BTC, "BTC/USDT:USDT-261225", "BTC/USD:BTC", "龙/USDT:USDT", "虎/USDT:USDT"]
+    symbols += [f"{'X' * 37}{end}/USDT:USDT" for end in "AB"]
+    names = [named(symbol) for symbol in symbols]
+    assert names[0] == "gate-BTCUSDT-ticker-1s"
+    assert len(set(names)) == len(symbols)
+    assert all(name and len(name) <= 64 for name in names)
+
+
+def test_a_correlation_id_can_be_printed() -> None:
+    refused = parse(b'{"command":"get_symbols","correlation_id":"a\\u0001"}')
+    assert isinstance(refused, Refusal) and refused.correlation_id is None
+
+
 def registry(symbols: list[str], exchanges: dict[str, str] | None = None) -> Registry:
     state = Registry()
     state.fold(0, Claim(by="a"))
@@ -217,7 +247,7 @@ def registry(symbols: list[str], exchanges: dict[str, str] | None = None) -> Reg
 
 
 def desk(symbols: list[str], listings: Listings | None = None) -> Desk:
-    return Desk(registry(symbols), listings or Listings(), now_s=7)
+    return Desk(registry(symbols), listings or Listings(FakeClock()), now_s=7)
 
 
 def test_an_added_symbol_is_answered_as_the_seed_has_it() -> None:
@@ -291,7 +321,7 @@ def test_no_venue_gets_more_symbols_than_the_registry_takes() -> None:
 def test_an_added_symbol_is_looked_up_in_the_market_lists(
     known: dict[str, list[str]], on: list[str], absent: list[str], warned: bool
 ) -> None:
-    listings = Listings()
+    listings = Listings(FakeClock())
     for exchange, symbols in known.items():
         listings.update(MarketList(exchange=exchange, worker="w", symbols=symbols))
     data = desk([BTC], listings).decide(Command("add_symbol", "c", symbols=(SOL,))).answer["data"]

@@ -135,11 +135,13 @@ def test_the_oldest_answers_go_when_there_are_too_many_or_too_much() -> None:
     for number in range(5):
         table.put((None, str(number)), Applied("d", b"x" * 10))
     assert [id_ for (_, id_), _ in table] == ["2", "3", "4"]
-    table.put((None, "big"), Applied("d", b"x" * 95))
+    table.put((None, "big"), Applied("d", b"x" * 90))
     assert [id_ for (_, id_), _ in table] == ["big"]
-    table.put((None, "huge"), Applied("d", b"x" * 500))
+    table.put(("me", "huge"), Applied("d", b"x" * 500))
     assert len(table) == 1
-    assert table.bytes == 500
+    assert table.bytes == 506
+    table.put((None, "i"), Applied("d", b'{"a":"\\"}'))
+    assert table.bytes == 1 + 9 + 5, "as a string within JSON"
 
 
 def config(*symbols: str, exchanges: tuple[str, ...] = ("binance", "gateio")) -> Config:

@@ -29,6 +29,9 @@ esac
 """
 
 
+NO_SERVICE = '#!/bin/sh\n[ "$1" != cat ]\n'
+
+
 class Machine:
     """A clone with everything installed but RabbitMQ; `sudo`, `id` and `apt-get` are fakes."""
 
@@ -38,7 +41,7 @@ class Machine:
         self.command("id", "#!/bin/sh\necho 1000\n")
         self.command("apt-get", "#!/bin/sh\nexit 99\n")
         self.command("sudo", "#!/bin/sh\nexit 1\n")
-        self.command("systemctl", "#!/bin/sh\nexit 0\n")
+        self.command("systemctl", NO_SERVICE)
         (self.clone / "scripts").mkdir(parents=True)
         shutil.copy(ROOT / "scripts" / "bootstrap.sh", self.clone / "scripts")
         for name in ("uv.lock", "pyproject.toml"):
@@ -111,6 +114,13 @@ def test_apt_installs_the_server_and_starts_no_service(machine: Machine, needs_u
     if not POLICY.exists():
         first, last = machine.calls.index(f"tee {POLICY}"), machine.calls.index(f"rm -f {POLICY}")
         assert {call for call in machine.calls[first:last] if call in apt} == set(apt)
+
+
+def test_a_service_that_was_there_before_is_left_alone(machine: Machine) -> None:
+    machine.command("sudo", SUDO_THAT_WORKS)
+    machine.command("systemctl", "#!/bin/sh\nexit 0\n")
+    assert machine.bootstrap("--broker", NEEDS_UPDATE="").returncode == 0
+    assert not any("systemctl" in call for call in machine.calls)
 
 
 def test_the_ban_on_services_is_lifted_when_apt_fails(machine: Machine) -> None:

@@ -7,7 +7,7 @@ import pytest
 from coordinator.announcer import symbol_set
 from coordinator.commands import Command
 from coordinator.decisions import Desk
-from coordinator.expander import meaning
+from coordinator.expander import Ranking, meaning
 from coordinator.listings import Listings
 from coordinator.records import (
     FORMAT,
@@ -31,6 +31,7 @@ from coordinator.registry import Registry
 from shared.collection import CollectionTask
 from shared.status import MarketList
 from shared.symbolset import Peer
+from tests.fakes import FakeClock
 
 BTC, ETH, SOL, XRP = (f"{base}/USDT:USDT" for base in ("BTC", "ETH", "SOL", "XRP"))
 ALL = "*/USDT:USDT"
@@ -70,7 +71,7 @@ def task(task_id: str = "t1", **fields: Any) -> CollectionTask:
 
 def decided(log: Log, command: Command, listings: Listings | None = None) -> dict[str, Any]:
     """Have a command take effect; its answer."""
-    decision = Desk(log.registry, listings or Listings(), 7).decide(command)
+    decision = Desk(log.registry, listings or Listings(FakeClock()), 7).decide(command)
     log.do(decision.op, "user")
     return decision.answer
 
@@ -197,6 +198,18 @@ def test_history_tells_who_did_what_and_forgets_the_oldest() -> None:
     assert not history.reaches(earliest - 1, now)
 
 
+def test_what_happens_by_itself_pushes_no_command_out_of_the_history() -> None:
+    log = Log("top:1")
+    log.do(Change(op="add", symbols=[ETH]), user="alice")
+    for number in range(300):
+        symbols = [BTC if number % 2 else ETH]
+        log.do(Listed(exchange="binance", expansions={"top:1": symbols}, unlisted=[]))
+    notes = list(log.registry.history)
+    assert [note.what for note in notes[:2]] == ["seed", "add_symbol"]
+    assert len(notes) == 2 + 50
+    assert log.registry.history.reaches(1, log.registry.state_revision)
+
+
 def test_an_entry_means_what_the_market_list_says() -> None:
     log = Log(BTC)
     log.do(Change(op="set", symbols=[ALL]))
@@ -231,8 +244,10 @@ def test_no_more_entries_than_there_may_be() -> None:
     assert decided(log, Command("add_symbol", "c", symbols=(BTC,)))["success"]
 
 
-def listed(log: Log, markets: dict[str, float | None], *, rank: bool = True) -> Listed | None:
-    op = meaning(log.registry, "binance", markets, rank=rank)
+def listed(
+    log: Log, markets: dict[str, float | None], ranking: Ranking = Ranking.ALL
+) -> Listed | None:
+    op = meaning(log.registry, "binance", markets, ranking)
     if op is not None:
         log.do(op)
     return op
@@ -242,16 +257,16 @@ def test_market_lists_are_followed() -> None:
     log = Log(BTC, "top:1", "E*/USDT:USDT")
     log.do(Change(op="add", symbols=[XRP], exchange="binance"))
     markets: dict[str, float | None] = {BTC: 5.0, ETH: 3.0, SOL: 9.0}
-    op = listed(log, markets, rank=False)
+    op = listed(log, markets, Ranking.NONE)
     assert op is not None
     assert op.expansions == {"E*/USDT:USDT": [ETH]}, "a ranking waits until turnover is known"
     assert op.unlisted == [XRP]
-    op = listed(log, markets)
+    op = listed(log, markets, Ranking.NEW)
     assert op is not None
-    assert op.expansions["top:1"] == [SOL]
+    assert op.expansions["top:1"] == [SOL], "one that was never made is made at once"
     assert listed(log, markets) is None, "nothing is new"
-    assert listed(log, {**markets, SOL: 1.0}, rank=False) is None, "not yet ranked anew"
-    op = listed(log, {BTC: 5.0, ETH: 3.0, XRP: 1.0}, rank=False)
+    assert listed(log, {**markets, SOL: 1.0}, Ranking.NEW) is None, "not yet ranked anew"
+    op = listed(log, {BTC: 5.0, ETH: 3.0, XRP: 1.0}, Ranking.NEW)
     assert op is not None
     assert op.expansions["top:1"] == []
     assert op.unlisted == []
@@ -298,8 +313,27 @@ def test_a_record_of_a_later_version_is_known_as_such() -> None:
     assert decode(older) == Claim(by="x", nonce="n")
 
 
+def test_places_in_a_ranking_are_no_news() -> None:
+    log = Log("top:2")
+    assert listed(log, {BTC: 5.0, ETH: 3.0})
+    assert listed(log, {BTC: 3.0, ETH: 5.0}) is None
+
+
+def test_a_list_that_is_older_takes_nothing_back_while_its_worker_lives() -> None:
+    clock = FakeClock()
+    listings = Listings(clock)
+    listings.update(MarketList(exchange="gate", worker="v", symbols=[BTC, ETH]))
+    listings.update(MarketList(exchange="gate", worker="w", symbols=[BTC, SOL]))
+    assert set(listings.known("gate") or ()) == {BTC, ETH, SOL}
+    listings.update(MarketList(exchange="gate", worker="v", symbols=[BTC]))
+    assert set(listings.known("gate") or ()) == {BTC, SOL}
+    clock.elapsed_s = 31.0
+    listings.update(MarketList(exchange="gate", worker="v", symbols=[BTC]))
+    assert set(listings.known("gate") or ()) == {BTC}, "the other has long been gone"
+
+
 def test_a_market_list_without_turnover_keeps_what_is_known() -> None:
-    listings = Listings()
+    listings = Listings(FakeClock())
     listings.update(MarketList(exchange="gate", worker="w", symbols=[BTC, ETH], volumes={BTC: 3.0}))
     assert not listings.ranked("gate")
     listings.update(MarketList(exchange="gate", worker="w", symbols=[BTC, ETH], volumes={ETH: 1.0}))

@@ -53,7 +53,7 @@ class Scene:
 
     def announce(self, time: int) -> None:
         update = RestUpdate(BTC, next_funding_time=time)
-        self.settlements.heard(self.recording.parts, update)
+        self.settlements.heard(self.recording.parts, update, self.recording.clock.monotonic())
 
     async def wait(self, seconds: float, step: float = 5) -> None:
         """Let time pass, asking as the collector does."""

@@ -11,6 +11,7 @@ from shared.symbolset import Peer, Revision, SymbolSet
 from tests.fakes import FakeClock
 from tests.recording import BTC
 from tests.station import ETH, Station
+from workers.collector.catalogue.row import StreamKind
 from workers.collector.sharing.inheritance import Inheritance
 from workers.collector.sharing.ownership import OVERLAP_S, REPAIR_S, Ownership
 from workers.collector.sharing.peers import SILENT_S, Peers
@@ -41,6 +42,8 @@ def word(
     collected: Sequence[str] | None = None,
     offset: int = 5,
     marks: dict[str, TradeMark] | None = None,
+    whole: Sequence[str] | None = None,
+    gaps: Sequence[Gap] = (),
 ) -> Holdings:
     return Holdings(
         exchange="x",
@@ -50,7 +53,26 @@ def word(
         revision=revision(offset),
         collected=list(live if collected is None else collected),
         live=list(live),
+        whole=None if whole is None else list(whole),
         marks=marks or {},
+        gaps=list(gaps),
+    )
+
+
+def gap(symbol: str = BTC) -> Gap:
+    return Gap(
+        id="g",
+        rev=1,
+        exchange="x",
+        symbol=symbol,
+        kind="trades",
+        state="open",
+        reason="cut",
+        worker="other",
+        epoch="e",
+        opened_at=NOW_MS,
+        last_key="1",
+        last_time=NOW_MS,
     )
 
 
@@ -87,6 +109,18 @@ def test_a_symbol_is_kept_until_its_new_owner_has_it(pair: Pair) -> None:
     pair.peers.hear(word([BTC]))
     assert pair.wanted(moved, BTC, ETH) == [ETH]
     assert pair.ownership.lent(moved, [BTC, ETH]) == {BTC}
+
+
+def test_prices_and_trades_alone_are_not_all_of_a_symbol(pair: Pair) -> None:
+    """Its book, its candles and its liquidations come last, a minute after."""
+    moved = told({BTC: "other"})
+    for whole in ([], [], [BTC], [BTC]):
+        pair.peers.hear(word([BTC], whole=whole))
+        kept = pair.wanted(moved, BTC)
+        pair.clock.elapsed_s += OVERLAP_S
+    assert kept == []
+    pair.peers.hear(word([BTC], whole=[]))
+    assert pair.wanted(moved, BTC) == [BTC]
 
 
 def test_an_owner_that_does_not_know_it_yet_may_be_letting_go(pair: Pair) -> None:
@@ -134,6 +168,14 @@ def test_marks_are_the_newest_and_survive_a_restart(pair: Pair) -> None:
     assert pair.peers.mark(ETH) is None
 
 
+def test_where_we_ended_ourselves_is_known_whatever_was_said_before(pair: Pair) -> None:
+    pair.peers.hear(word([BTC], marks={BTC: ("7", NOW_MS)}))
+    pair.peers.remember(BTC, ("6", NOW_MS - 5))
+    assert pair.peers.mark(BTC) == ("6", NOW_MS - 5)
+    pair.peers.hear(word([BTC], marks={BTC: ("8", NOW_MS + 5)}))
+    assert pair.peers.mark(BTC) == ("8", NOW_MS + 5), "the other went on"
+
+
 async def test_marks_are_read_again_and_nothing_else(tmp_path: Path) -> None:
     path = tmp_path / "peers.json"
     first = Peers("me", "x", path, FakeClock())
@@ -161,11 +203,15 @@ class Heir(Station):
         self.resumed: list[tuple[str, str, int]] = []
         self.continuity.feeds.candles.resume = lambda *of: self.resumed.append(of)  # type: ignore[method-assign]
 
-    def hear(self, trades: int) -> None:
+    def hear(self, trades: int, *gaps: Gap) -> None:
         """The other worker has the venue's next trades."""
         for _ in range(trades):
             last = self.venue.trade()
-        self.peers.hear(word([BTC], marks={BTC: (last.id, last.timestamp)}))
+        self.peers.hear(word([BTC], marks={BTC: (last.id, last.timestamp)}, gaps=gaps))
+
+    def all_up(self) -> None:
+        for kind in set(StreamKind) - {StreamKind.CANDLES}:
+            self.up(kind)
 
     def take_up(self) -> None:
         self.collect(BTC)
@@ -184,8 +230,8 @@ def test_where_the_other_is_gone_its_end_is_where_we_begin(tmp_path: Path) -> No
     heir.let(SILENT_S + 1)
     heir.venue.trade()
     heir.take_up()
-    (gap,) = heir.open_gaps()
-    assert (gap.reason, gap.last_key) == ("moved", heir.venue.happened[2].id)
+    (opened,) = heir.open_gaps()
+    assert (opened.reason, opened.last_key) == ("moved", heir.venue.happened[2].id)
     assert heir.resumed[0][:2] == (BTC, "1m")
 
 
@@ -194,6 +240,21 @@ def test_where_the_other_goes_on_until_we_have_it_nothing_is_missing(tmp_path: P
     heir.hear(3)
     heir.take_up()
     heir.inheritance.look()
+    heir.all_up()
+    heir.inheritance.look()
+    heir.let(1)
+    heir.hear(1)
+    heir.inheritance.look()
+    heir.let(2 * SILENT_S)
+    heir.inheritance.look()
+    assert heir.open_gaps() == []
+    assert heir.peers.mark(BTC) is None, "where to go on is known by ourselves now"
+
+
+def test_where_only_our_trades_came_in_time_the_rest_is_told_as_missing(tmp_path: Path) -> None:
+    heir = Heir(tmp_path)
+    heir.hear(3)
+    heir.take_up()
     heir.up()
     heir.inheritance.look()
     heir.let(1)
@@ -202,6 +263,34 @@ def test_where_the_other_goes_on_until_we_have_it_nothing_is_missing(tmp_path: P
     heir.let(2 * SILENT_S)
     heir.inheritance.look()
     assert heir.open_gaps() == []
+    assert [one.kind for one in heir.continuity.gaps.all()] == ["liquidation"]
+
+
+def test_another_with_a_gap_of_its_own_proves_nothing(tmp_path: Path) -> None:
+    heir = Heir(tmp_path)
+    heir.hear(3)
+    heir.take_up()
+    heir.all_up()
+    heir.inheritance.look()
+    heir.let(1)
+    heir.hear(1, gap())
+    heir.inheritance.look()
+    heir.let(2 * SILENT_S)
+    heir.inheritance.look()
+    (opened,) = heir.open_gaps()
+    assert opened.last_key == heir.venue.happened[3].id
+
+
+def test_another_that_ends_before_it_told_its_last_trade_leaves_a_gap(tmp_path: Path) -> None:
+    """It was alone until now, and told nobody."""
+    heir = Heir(tmp_path)
+    heir.peers.hear(word([BTC]))
+    heir.take_up()
+    heir.let(SILENT_S + 1)
+    heir.inheritance.look()
+    (opened,) = heir.open_gaps()
+    assert opened.last_key is None
+    assert opened.last_time == NOW_MS - 10_000
 
 
 @pytest.mark.parametrize("dense", [True, False])
@@ -216,8 +305,8 @@ def test_where_the_other_goes_before_we_have_it_a_gap_says_so(tmp_path: Path, de
     assert heir.open_gaps() == []
     heir.let(SILENT_S)
     heir.inheritance.look()
-    (gap,) = heir.open_gaps()
-    assert gap.last_key == heir.venue.happened[2].id
+    (opened,) = heir.open_gaps()
+    assert opened.last_key == heir.venue.happened[2].id
     assert BTC in heir.continuity.refill._queued
 
 

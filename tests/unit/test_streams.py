@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from shared.errors import BookDesyncError, ExchangeError, NetworkError
+from shared.errors import BookDesyncError, ExchangeError, NetworkError, NotSentError
 from tests.fakes import FakeClock
 from tests.waiting import eventually
 from workers.collector.catalogue.row import StreamKind, Subscription
@@ -29,6 +29,7 @@ class HandVenue:
         self.waiting: dict[Subscription, asyncio.Future[Any]] = {}
         self.log: list[str] = []
         self.unwatch_fails = False
+        self.unsent = 0
 
     async def watch(self, stream: Subscription) -> None:
         self.log.append(f"watch {stream}")
@@ -40,6 +41,9 @@ class HandVenue:
 
     async def unwatch(self, stream: Subscription) -> None:
         self.log.append(f"unwatch {stream}")
+        if self.unsent:
+            self.unsent -= 1
+            raise NotSentError("other frames were in the way")
         if self.unwatch_fails:
             raise NetworkError("no answer")
 
@@ -65,7 +69,7 @@ class QuickClock(FakeClock):
 @asynccontextmanager
 async def driving(venue: HandVenue, *symbols: str) -> AsyncIterator[Streams]:
     streams = Streams(venue, QuickClock(), logging.getLogger("test"))  # type: ignore[arg-type]
-    await streams.apply(streams_of(*symbols))
+    streams.apply(streams_of(*symbols))
     try:
         yield streams
     finally:
@@ -76,10 +80,11 @@ async def test_a_set_of_streams_is_watched_and_what_leaves_it_is_unwatched() -> 
     venue = HandVenue()
     async with driving(venue, BTC, ETH) as streams:
         await eventually(lambda: set(venue.waiting) == streams_of(BTC, ETH))
-        await streams.apply(streams_of(ETH))
+        streams.apply(streams_of(ETH))
+        unwatched = {f"unwatch {stream}" for stream in streams_of(BTC)}
+        await eventually(lambda: unwatched <= set(venue.log))
         assert set(venue.waiting) == streams_of(ETH)
-        assert {f"unwatch {stream}" for stream in streams_of(BTC)} <= set(venue.log)
-        await streams.apply(streams_of(BTC, ETH))
+        streams.apply(streams_of(BTC, ETH))
         await eventually(lambda: set(venue.waiting) == streams_of(BTC, ETH))
 
 
@@ -131,8 +136,23 @@ async def test_a_venue_that_does_not_take_the_unsubscribe_loses_its_connections(
     async with driving(venue, BTC, ETH) as streams:
         await eventually(lambda: set(venue.waiting) == streams_of(BTC, ETH))
         venue.unwatch_fails = True
-        await streams.apply(streams_of(ETH))
-        assert venue.log.count("drop connections") == len(StreamKind)
+        streams.apply(streams_of(ETH))
+        await eventually(lambda: venue.log.count("drop connections") == len(StreamKind))
+
+
+async def test_what_is_wanted_again_is_subscribed_once_it_was_unsubscribed() -> None:
+    venue = HandVenue()
+    async with driving(venue, BTC) as streams:
+        await eventually(lambda: set(venue.waiting) == streams_of(BTC))
+        venue.log.clear()
+        venue.unsent = 2
+        streams.apply([])
+        streams.apply({BOOK})
+        await eventually(lambda: f"watch {BOOK}" in venue.log)
+        of_book = [line for line in venue.log if line.endswith(str(BOOK))]
+        assert of_book[-1] == f"watch {BOOK}" and of_book.count(f"watch {BOOK}") == 1
+        assert f"unwatch {BOOK}" in of_book
+        assert "drop connections" not in venue.log, "what was not sent was not refused"
 
 
 async def test_a_refused_stream_costs_no_other_its_place() -> None:

@@ -92,6 +92,12 @@ def test_short_forms_mean_the_linear_perpetual(text: str) -> None:
     assert expand_short(text) == "BTC/USDT:USDT"
 
 
+@pytest.mark.parametrize("coin", ["WBTC", "STETH", "PUMPBTC", "BNB"])
+def test_a_short_form_of_a_coin_is_no_pair_of_coins(coin: str) -> None:
+    assert expand_short(coin) == f"{coin}/USDT:USDT"
+    assert expand_short("ETH/BTC") == "ETH/BTC:BTC"
+
+
 @given(st.text(max_size=30))
 def test_words_come_back_and_hold_no_separator(text: str) -> None:
     if any("\ud800" <= char <= "\udfff" for char in text):

@@ -109,6 +109,17 @@ def test_one_of_two_hosts_is_out_and_most_of_a_fleet_at_once_is_not() -> None:
     assert set(judged(four, later)) == {"v", "w"}, "a broker is back sooner"
 
 
+def test_who_is_gone_for_long_does_not_count_among_those_that_vanish_together() -> None:
+    enrolled = members("v-0@a", "w-0@a", "v-0@b", "w-0@b", "x-0@b", "y-0@b", "z-0@b")
+    seen = [sighting("v-0@a"), sighting("w-0@a"), sighting("v-0@b", 6), sighting("w-0@b", 6)]
+    given_up = [sighting(f"{venue}-0@b", 4000) for venue in "xyz"]
+    found = verdicts(enrolled, [*seen, *given_up], "vwxyz", LONG)
+    assert {op.exchange: op.left for op in found if op.exchange in "vw"} == {
+        "v": {"v-0@b": "silent"},
+        "w": {"w-0@b": "silent"},
+    }
+
+
 def test_another_egress_is_a_change_of_the_member() -> None:
     moved = sighting("v-0@a")
     moved = replace(moved, heartbeat=moved.heartbeat.model_copy(update={"egress": "y"}))

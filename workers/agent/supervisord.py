@@ -1,20 +1,16 @@
 """The supervisord that started us, over its unix socket: asked in a thread, with a deadline."""
 
 import asyncio
-import http.client
-import socket
 from dataclasses import dataclass
 from typing import Any
-from xml.parsers.expat import ExpatError
-from xmlrpc.client import Error, Fault, ServerProxy
-
-from supervisor.xmlrpc import SupervisorTransport
+from xmlrpc.client import Fault
 
 from shared.clock import Clock
 from shared.errors import ErrandError
+from shared.supervisor_socket import UNANSWERED, call
 
-#: For one read or write on the socket, and for a whole question.
-_SOCKET_S, _ANSWER_S = 4.0, 6.0
+#: For a whole question.
+_ANSWER_S = 6.0
 #: `stopwaitsecs` of our programs is 15; a start counts after `startsecs`, 5.
 _STOP_S, _START_S = 20.0, 25.0
 _POLL_S = 0.2
@@ -95,39 +91,15 @@ class Supervisord:
         """`fine` is the code of a fault that is as good as success."""
         try:
             async with asyncio.timeout(_ANSWER_S):
-                return await asyncio.to_thread(self._asked, method, *arguments)
+                return await asyncio.to_thread(call, _socket_path(self._url), method, *arguments)
         except Fault as fault:
             if fault.faultCode == fine:
                 return None
             if fault.faultCode == _BAD_NAME:
                 raise ErrandError(f"this host has no program {arguments[0]}") from fault
             raise ErrandError(f"supervisord says no: {fault.faultString}") from fault
-        except (OSError, http.client.HTTPException, Error, ExpatError) as error:
+        except UNANSWERED as error:
             raise ErrandError(f"supervisord does not answer: {_reason(error)}") from error
-
-    def _asked(self, method: str, *arguments: object) -> Any:
-        path = _socket_path(self._url)
-        transport = SupervisorTransport(None, None, self._url)
-        # Its own connection knows no deadline.
-        transport._get_connection = lambda: _Connection(path)
-        try:
-            api = ServerProxy("http://127.0.0.1", transport=transport)
-            return getattr(api.supervisor, method)(*arguments)
-        finally:
-            transport.close()
-
-
-class _Connection(http.client.HTTPConnection):
-    """HTTP over a unix socket, each read and write within _SOCKET_S."""
-
-    def __init__(self, path: str) -> None:
-        super().__init__("localhost")
-        self._path = path
-
-    def connect(self) -> None:
-        self.sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-        self.sock.settimeout(_SOCKET_S)
-        self.sock.connect(self._path)
 
 
 def _socket_path(url: str | None) -> str:

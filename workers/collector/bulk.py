@@ -47,6 +47,8 @@ class BulkCycle:
         self._intake = intake
         self._interval_s = collection.interval_seconds
         self._delays_s = collection.delays_s()
+        #: An answer that is older is no news of anything.
+        self._useful_s = max(collection.max_age.model_dump().values())
         self._clock = schedule.clock
         self._schedule = schedule
         self._log = log
@@ -65,7 +67,10 @@ class BulkCycle:
         With many of them a round takes longer than `refresh_s`: the budget sets the pace then, and
         what gets too old is published as null.
         """
+        since = self._clock.monotonic() - self._useful_s
         for at, updates in self._answers.values():
+            if at < since:
+                continue
             for symbol in symbols:
                 if symbol in updates:
                     self.on_update(self._intake.parts[symbol], updates[symbol], at)

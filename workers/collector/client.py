@@ -15,7 +15,7 @@ from shared.breaker import Breaker
 from shared.budget import Budget, RequestClass
 from shared.clock import Clock
 from shared.config import VenueConfig, VenueKeys
-from shared.errors import NetworkError, SymbolNotListedError
+from shared.errors import NetworkError, NotSentError, SymbolNotListedError
 from workers.collector.catalogue.row import BulkCall, Call, Subscription, Venue
 from workers.collector.edge import venue_errors
 from workers.collector.events import BookUpdate, Candle, Print, RestUpdate, Settled
@@ -107,14 +107,27 @@ class VenueClient:
 
     async def unwatch(self, stream: Subscription) -> None:
         """Tell the venue to stop; cancel the watch before. What is not listed any more has stopped:
-        venues refuse to hear of it, and ccxt does not know it. Raises ExchangeError."""
+        venues refuse to hear of it, and ccxt does not know it. Raises ExchangeError, and its
+        NotSentError where other frames were in the way for too long."""
         if stream.symbol not in self.markets:
             self._forget(stream)
             return
+        sent = False
+
+        def on_sent() -> None:
+            nonlocal sent
+            sent = True
+            _shorten(deadline, _UNWATCH_TIMEOUT_S)
+
         with venue_errors():
-            async with asyncio.timeout(_UNWATCH_QUEUE_S) as deadline:
-                ON_SENT.set(partial(_shorten, deadline, _UNWATCH_TIMEOUT_S))
-                await self._call(self._venue.streams[stream.kind].unwatch, stream)
+            try:
+                async with asyncio.timeout(_UNWATCH_QUEUE_S) as deadline:
+                    ON_SENT.set(on_sent)
+                    await self._call(self._venue.streams[stream.kind].unwatch, stream)
+            except TimeoutError:
+                if not sent:
+                    raise NotSentError(f"nothing was sent for {_UNWATCH_QUEUE_S:g} s") from None
+                raise
 
     async def afford_snapshot(self) -> None:
         """Wait until the budget of an order book's snapshot is ours."""

@@ -263,6 +263,8 @@ class Collector:
                 self.state, end = "stopping", self.clock.monotonic() + _STOP_S
                 self.status.hurry()
                 await self.sharing.hand_over(_HAND_OVER_S)
+            self.sharing.let_go()
+            self.status.hurry()
             await self.streams.stop()
             await self.continuity.finish()
             drain_s = min(_DRAIN_S, end - self.clock.monotonic())
@@ -329,7 +331,7 @@ class Collector:
             self.continuity.set_symbols(self.intake.parts, wanted)
             self.sharing.collected(listed)
             self.tasks.set_tasks(self.desired.tasks, self.intake.parts)
-            await self.streams.apply(streams)
+            self.streams.apply(streams)
 
     def _subscriptions(self, symbols: list[str]) -> list[Subscription]:
         return [

@@ -7,10 +7,11 @@ rejected already, and a loop without a pause would never let go of the event loo
 
 import asyncio
 import logging
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Coroutine, Iterable
+from typing import Any
 
 from shared.clock import Clock
-from shared.errors import ExchangeError, NetworkError, RateLimitedError
+from shared.errors import ExchangeError, NetworkError, NotSentError, RateLimitedError
 from shared.retry import Backoff
 from shared.tasks import ended
 from workers.collector.catalogue.row import StreamKind, Subscription
@@ -18,6 +19,10 @@ from workers.collector.client import VenueClient
 
 #: A stream that lasts this long works; its next trouble starts with a short pause again.
 _WORKS_S = 30.0
+#: About what the slowest venue takes in a second.
+_UNSUBSCRIBED_AT_ONCE = 10
+#: How often a frame that nobody waits for may have no turn, before the connection is to blame.
+_TRIES = 5
 _TURNS = (
     StreamKind.QUOTE,
     StreamKind.TRADES,
@@ -39,20 +44,24 @@ class Streams:
         self._clock = clock
         self._log = log
         self._drivers: dict[Subscription, asyncio.Task[None]] = {}
+        self._ending: dict[Subscription, asyncio.Task[None]] = {}  # unsubscribed just now
+        self._unsubscribing = asyncio.Semaphore(_UNSUBSCRIBED_AT_ONCE)
         self._renewals: dict[Subscription, Backoff] = {}
         self._renewed_at: dict[Subscription, float] = {}
 
-    async def apply(self, wanted: Iterable[Subscription]) -> None:
-        """Subscribe to all of `wanted` and to nothing else."""
+    def apply(self, wanted: Iterable[Subscription]) -> None:
+        """Subscribe to all of `wanted` and to nothing else: begun here, in the venue's time."""
         wanted = set(wanted)
         unwanted = set(self._drivers) - wanted
         for stream in sorted(wanted - set(self._drivers), key=_turn):
-            self._start(stream)
-        await asyncio.gather(*(self._end(stream) for stream in unwanted))
+            self._start(stream, after=self._ending.get(stream))
+        for stream in unwanted:
+            end = self._end(stream, self._drivers.pop(stream))
+            self._ending[stream] = asyncio.create_task(end, name=f"end of {stream}")
 
     async def stop(self) -> None:
         """End the drivers; the connection goes with the client, the venue need not be told."""
-        drivers = list(self._drivers.values())
+        drivers = [*self._drivers.values(), *self._ending.values()]
         self._drivers.clear()
         await ended(*drivers)
 
@@ -64,34 +73,50 @@ class Streams:
         self.resubscriptions += 1
         self.on_left(stream)
         self._log.debug("Subscribing to %s anew: %s", stream, reason)
-        self._start(stream, instead_of=driver)
+        self._run(stream, self._renew(stream, driver))
 
-    def _start(self, stream: Subscription, instead_of: asyncio.Task[None] | None = None) -> None:
-        self._drivers[stream] = asyncio.create_task(
-            self._drive(stream, instead_of), name=str(stream)
-        )
+    def _start(self, stream: Subscription, after: asyncio.Task[None] | None) -> None:
+        self._run(stream, self._drive(stream, after))
 
-    async def _end(self, stream: Subscription) -> None:
-        await ended(self._drivers.pop(stream))
-        self._renewals.pop(stream, None)
-        self._renewed_at.pop(stream, None)
-        await self._unsubscribe(stream)
+    def _run(self, stream: Subscription, work: Coroutine[Any, Any, None]) -> None:
+        self._drivers[stream] = asyncio.create_task(work, name=str(stream))
 
-    async def _unsubscribe(self, stream: Subscription) -> None:
-        """Where the venue does not take it, new connections do: what nobody asks for ends there."""
+    async def _end(self, stream: Subscription, driver: asyncio.Task[None]) -> None:
+        """Many at a time wait here, not in ccxt's queue, where what is subscribed to waits too."""
         try:
-            await self._client.unwatch(stream)
-        except ExchangeError as error:
-            self._log.warning("Could not unsubscribe %s: %s", stream, error)
-            self._client.drop_connections()
+            await ended(driver)
+            self._renewals.pop(stream, None)
+            self._renewed_at.pop(stream, None)
+            async with self._unsubscribing:
+                await self._unsubscribe(stream, _TRIES)
+        finally:
+            if self._ending.get(stream) is asyncio.current_task():
+                del self._ending[stream]
 
-    async def _drive(self, stream: Subscription, instead_of: asyncio.Task[None] | None) -> None:
-        if instead_of is not None:
-            await ended(instead_of)
-            await self._unsubscribe(stream)
-            # Its last words may have come after it was found wanting.
-            self.on_lost(stream, "subscribed anew")
-            await self._clock.sleep(self._renewal_s(stream))
+    async def _unsubscribe(self, stream: Subscription, tries: int = 1) -> None:
+        """Where the venue does not take it, new connections do: what nobody asks for ends there."""
+        for left in reversed(range(tries)):
+            try:
+                await self._client.unwatch(stream)
+                return
+            except ExchangeError as error:
+                if isinstance(error, NotSentError) and left:
+                    continue
+                self._log.warning("Could not unsubscribe %s: %s", stream, error)
+                self._client.drop_connections()
+                return
+
+    async def _renew(self, stream: Subscription, former: asyncio.Task[None]) -> None:
+        await ended(former)
+        await self._unsubscribe(stream)
+        # Its last words may have come after it was found wanting.
+        self.on_lost(stream, "subscribed anew")
+        await self._clock.sleep(self._renewal_s(stream))
+        await self._drive(stream, None)
+
+    async def _drive(self, stream: Subscription, after: asyncio.Task[None] | None) -> None:
+        if after is not None:
+            await asyncio.wait({after})
         away, refused = Backoff(0.2, 10.0), Backoff(0.2, 60.0)
         while True:
             started = self._clock.monotonic()

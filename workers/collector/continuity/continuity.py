@@ -6,6 +6,7 @@ a gap; being up again lets the gap be closed, with or without a repair.
 
 import asyncio
 import logging
+from collections import defaultdict
 from collections.abc import Callable, Coroutine, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -64,6 +65,7 @@ class Continuity:
         self.clock, self.feeds = publishing.clock, feeds
         self._feeds = feeds
         self._parts: Mapping[str, Parts] = {}
+        self._streams: dict[str, list[Subscription]] = {}  # by symbol
         self._up: set[Subscription] = set()
         self._down: set[Subscription] = set()  # lost, and not up again
         self.kinds = [KIND_OF[kind] for kind in row.streams]
@@ -122,6 +124,9 @@ class Continuity:
     def set_symbols(self, parts: Mapping[str, Parts], wanted: Wanted) -> None:
         """Watch over these. A new one goes on where a run before this one ended."""
         self._wanted = wanted
+        self._streams = defaultdict(list)
+        for stream in wanted.streams:
+            self._streams[stream.symbol].append(stream)
         gone, added = set(self._parts) - set(parts), set(parts) - set(self._parts)
         self._parts = dict(parts)
         self.refill.set_symbols(dict(parts))
@@ -143,6 +148,16 @@ class Continuity:
     def is_up(self, stream: Subscription) -> bool:
         """Whether nothing of a stream has been missed since it was acknowledged, or spoke."""
         return stream in self._up
+
+    def is_all_up(self, symbol: str) -> bool:
+        """The same of all streams of a symbol."""
+        streams = self._streams.get(symbol)
+        return streams is not None and self._up.issuperset(streams)
+
+    def is_whole(self, symbol: str) -> bool:
+        """Whether all of a symbol flows, and its book is right."""
+        parts = self._parts.get(symbol)
+        return parts is not None and parts.book is not None and self.is_all_up(symbol)
 
     def lost(self, stream: Subscription, reason: str) -> None:
         """A stream ended, or was found wanting."""

@@ -9,7 +9,7 @@ from shared.kinds import PREDICTED_FUNDING
 from shared.messages import PredictedFunding
 from workers.collector.events import RestUpdate
 from workers.collector.overview.overview import fresh
-from workers.collector.overview.recency import Recency
+from workers.collector.overview.recency import Recency, ms_at
 from workers.collector.parts import Part, Parts
 from workers.collector.publishing import Publishing
 
@@ -22,16 +22,16 @@ class PredictedFundings:
         self._max_age = max_age
         self._recency = Recency(publishing.clock)
 
-    def heard(self, parts: Parts, update: RestUpdate) -> None:
+    def heard(self, parts: Parts, update: RestUpdate, at: float) -> None:
         if update.funding_rate is None:
             return
-        received_at = self._publishing.clock.now_ms()
+        received_at = ms_at(self._publishing.clock, at)
         try:
             message = self._message(parts, update, received_at)
         except ValidationError as error:
             self._publishing.reject(PREDICTED_FUNDING, parts.symbol, error, update)
             return
-        parts.predicted = Part(message, self._publishing.clock.monotonic(), "cache")
+        parts.predicted = Part(message, at, "cache")
         value = message.rate, message.next_funding_time, message.interval_hours
         if self._recency.due(parts.symbol, value):
             body = encoded(message.__dict__)

@@ -8,7 +8,7 @@ from shared.kinds import OPEN_INTEREST
 from shared.messages import OpenInterest
 from workers.collector.assembly import base_units
 from workers.collector.events import RestUpdate
-from workers.collector.overview.recency import Recency
+from workers.collector.overview.recency import Recency, ms_at
 from workers.collector.parts import Part, Parts
 from workers.collector.publishing import Publishing
 
@@ -20,10 +20,10 @@ class OpenInterests:
         self._publishing = publishing
         self._recency = Recency(publishing.clock)
 
-    def heard(self, parts: Parts, update: RestUpdate) -> None:
+    def heard(self, parts: Parts, update: RestUpdate, at: float) -> None:
         if update.open_interest is None:
             return
-        received_at = self._publishing.clock.now_ms()
+        received_at = ms_at(self._publishing.clock, at)
         try:
             message = OpenInterest(
                 exchange=self._publishing.exchange,
@@ -36,7 +36,7 @@ class OpenInterests:
         except ValidationError as error:
             self._publishing.reject(OPEN_INTEREST, parts.symbol, error, update)
             return
-        parts.interest = Part(message, self._publishing.clock.monotonic(), "cache")
+        parts.interest = Part(message, at, "cache")
         if self._recency.due(parts.symbol, message.amount):
             body = encoded(message.__dict__)
             self._publishing.put(Fact(OPEN_INTEREST, parts.symbol, body, received_at))

@@ -16,8 +16,8 @@ from workers.collector.stamps import check_time
 #: How often the prices that nobody renewed are looked for.
 _LOOK_S = 10.0
 
-Listener = Callable[[Parts, RestUpdate], None]
-"""Hears what was said of a symbol, once its parts have taken it."""
+Listener = Callable[[Parts, RestUpdate, float], None]
+"""Hears what was said of a symbol, and when (monotonic seconds), once its parts have taken it."""
 
 
 class Overviews:
@@ -42,7 +42,7 @@ class Overviews:
         parts.apply(update, at, source)
         self._refresh(parts)
         for listener in self._listeners:
-            listener(parts, update)
+            listener(parts, update, at)
 
     async def run(self, collected: Callable[[], Mapping[str, Parts]]) -> None:
         """Let go of mark and index prices that have become too old."""

@@ -81,7 +81,7 @@ class Settlements:
         """A run before this one has published up to `last_time_ms`."""
         self.published[symbol] = max(last_time_ms, self.published.get(symbol, 0))
 
-    def heard(self, parts: Parts, update: RestUpdate) -> None:
+    def heard(self, parts: Parts, update: RestUpdate, _at: float) -> None:
         """Learn when the next settlement is due; one that has passed stays awaited."""
         time, now = update.next_funding_time, self._clock.now_ms()
         schedule = self._schedule(parts.symbol, now)

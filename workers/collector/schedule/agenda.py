@@ -216,9 +216,10 @@ class Agenda:
         firsts = [self._first(lane, now) for lane in list(self._lanes) if lane not in self._busy]
         taken = []
         for turn in sorted((t for t in firsts if t is not None), key=lambda t: t.order(now)):
-            kept = 0 if turn.rank(now) <= 0 else self._kept
+            # However long it waited: who waits for a budget keeps its place for long.
+            kept = 0 if turn.item.priority <= 0 else self._kept
             if len(self._busy) >= self._at_once - kept:
-                break  # those behind it have less of a claim
+                continue
             self._lanes[turn.lane].remove(turn)
             self._busy.add(turn.lane)
             taken.append(_begun(turn, now))

@@ -13,7 +13,7 @@ LOOK_S = 1.0
 #: Intervals become this many times as long, and no longer.
 MOST = 8
 #: What is tight for so long doubles them, and again after as long; what is not halves them.
-_WIDER_S, _NARROWER_S = 3.0, 2.0
+_WIDER_S, _NARROWER_S, _TRIED_S = 3.0, 2.0, 30.0
 #: A request that would wait longer than this in the budget, and shorter than that.
 _LONG_WAIT_S, _SHORT_WAIT_S = 8.0, 4.0
 #: Lateness of the event loop, and the share of the one core that it can have.
@@ -35,7 +35,8 @@ class Factors:
 
 
 class Widening:
-    """A factor that doubles while something is tight and comes back when it is not."""
+    """A factor that doubles while something is tight and comes back when it is not; where it is
+    neither, less is tried from time to time."""
 
     def __init__(self) -> None:
         self.factor = 1
@@ -48,7 +49,7 @@ class Widening:
             self._tight, self._since = tight, now
         elif tight and now - self._since >= _WIDER_S:
             self.factor, self._since = min(MOST, 2 * self.factor), now
-        elif tight is False and now - self._since >= _NARROWER_S:
+        elif not tight and now - self._since >= (_TRIED_S if tight is None else _NARROWER_S):
             self.factor, self._since = max(1, self.factor // 2), now
         return self.factor
 

@@ -7,7 +7,7 @@ from shared.clock import Clock
 from shared.symbolset import SymbolSet
 from workers.collector.sharing.peers import Peers
 
-#: How long both collect a symbol, once the new owner says that it flows.
+#: How long both collect a symbol, once the new owner says that all of it flows.
 OVERLAP_S = 1.0
 #: How long a symbol with an open gap is kept beyond that, so that the gap is repaired.
 REPAIR_S = 60.0
@@ -22,7 +22,7 @@ class Ownership:
     def __init__(self, worker: str, peers: Peers, clock: Clock) -> None:
         self.is_repairing: Callable[[str], bool] = lambda _symbol: False
         self._worker, self._peers, self._clock = worker, peers, clock
-        self._live_since: dict[str, float] = {}  # of symbols that others have by now
+        self._had_since: dict[str, float] = {}  # of symbols that others have by now
 
     def wanted(
         self, told: SymbolSet | None, assigned: Collection[str], held: Collection[str]
@@ -38,7 +38,7 @@ class Ownership:
             if symbol in owners and symbol not in mine
             if not self._may_go(symbol, told.workers[owners[symbol]].worker, told)
         ]
-        self._live_since = {s: at for s, at in self._live_since.items() if s in held}
+        self._had_since = {s: at for s, at in self._had_since.items() if s in held}
         return [*assigned, *kept]
 
     def lent(self, told: SymbolSet | None, held: Collection[str]) -> set[str]:
@@ -49,10 +49,10 @@ class Ownership:
 
     def _may_go(self, symbol: str, owner: str, told: SymbolSet) -> bool:
         now = self._clock.monotonic()
-        if not self._peers.has_live(symbol, owner, told.revision):
-            self._live_since.pop(symbol, None)
+        if not self._peers.has_whole(symbol, owner, told.revision):
+            self._had_since.pop(symbol, None)
             return False
-        waited_s = now - self._live_since.setdefault(symbol, now)
+        waited_s = now - self._had_since.setdefault(symbol, now)
         if waited_s < OVERLAP_S:
             return False
         return waited_s >= REPAIR_S or not self.is_repairing(symbol)

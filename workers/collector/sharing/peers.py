@@ -11,9 +11,12 @@ from pydantic import TypeAdapter, ValidationError
 
 from shared.clock import Clock
 from shared.files import read_json, write_json
+from shared.kinds import TRADES
 from shared.status import Holdings, TradeMark
 from shared.symbolset import Revision
 
+#: Open gaps that a word tells of; with more, any symbol may have one.
+GAPS_TOLD = 200
 #: Without a word for so long a peer has nothing any more: it speaks each two seconds.
 SILENT_S = 4.5
 #: Peers, and symbols with a mark, that are remembered.
@@ -31,12 +34,20 @@ log = logging.getLogger("main")
 class Word:
     """The last of a peer, and when it was heard (monotonic seconds)."""
 
-    holdings: Holdings
+    worker: str
+    revision: Revision | None
     heard_at: float
+    collected: frozenset[str]
+    whole: frozenset[str]  # of which all flows
+    trading: frozenset[str]  # of which no trade is missing
 
-    @property
-    def collected(self) -> frozenset[str]:
-        return frozenset(self.holdings.collected)
+    @classmethod
+    def of(cls, said: Holdings, heard_at: float) -> "Word":
+        gapped = {gap.symbol for gap in said.gaps if gap.kind == TRADES.name}
+        trading = frozenset() if len(said.gaps) >= GAPS_TOLD else frozenset(said.live) - gapped
+        whole = frozenset(said.live if said.whole is None else said.whole)
+        collected = frozenset(said.collected)
+        return cls(said.worker, said.revision, heard_at, collected, whole, trading)
 
 
 class Peers:
@@ -58,7 +69,7 @@ class Peers:
         if holdings.worker == self._worker or holdings.exchange != self._exchange:
             return
         self._words.pop(holdings.worker, None)
-        self._words[holdings.worker] = Word(holdings, self._clock.monotonic())
+        self._words[holdings.worker] = Word.of(holdings, self._clock.monotonic())
         while len(self._words) > _MAX_PEERS:
             del self._words[next(iter(self._words))]
         latest = self._clock.now_ms() + _AHEAD_MS
@@ -75,20 +86,37 @@ class Peers:
         now = self._clock.monotonic()
         return (word for word in self._words.values() if now - word.heard_at < SILENT_S)
 
-    def has_live(self, symbol: str, owner: str, since: Revision) -> bool:
-        """Whether the owner of a symbol says that it flows there, knowing that it is the owner."""
+    def has_whole(self, symbol: str, owner: str, since: Revision) -> bool:
+        """Whether the owner of a symbol says that all of it flows there, knowing that it is the
+        owner."""
         word = self._words.get(owner)
         if word is None or self._clock.monotonic() - word.heard_at >= SILENT_S:
             return False
-        applied = word.holdings.revision
+        applied = word.revision
         knows = applied is not None and not since.replaces(applied)
-        return (knows or applied == since) and symbol in word.holdings.live
+        return (knows or applied == since) and symbol in word.whole
 
     def collecting(self, symbol: str, heard_after: float) -> bool:
         """Whether a peer has said, after a moment, that it collects a symbol."""
         return any(
             word.heard_at > heard_after and symbol in word.collected for word in self.speaking()
         )
+
+    def trading(self, symbol: str, heard_after: float) -> bool:
+        """Whether a peer has said, after a moment, that it misses no trade of a symbol."""
+        return any(
+            word.heard_at > heard_after and symbol in word.trading for word in self.speaking()
+        )
+
+    def remember(self, symbol: str, mark: TradeMark) -> None:
+        """Our own last trade of a symbol that others have from now on, whatever they said of it
+        before."""
+        self._marks.pop(symbol, None)
+        self._marks[symbol] = mark
+
+    def forget(self, symbol: str) -> None:
+        """It is ours: our own marks say where to go on."""
+        self._marks.pop(symbol, None)
 
     def mark(self, symbol: str) -> TradeMark | None:
         """The newest trade of a symbol that any peer had safe; None where none said so."""

@@ -18,15 +18,14 @@ from workers.collector.continuity.continuity import Continuity
 from workers.collector.continuity.gaps import Place
 from workers.collector.desired import DesiredSymbols
 from workers.collector.sharing.inheritance import Inheritance
-from workers.collector.sharing.ownership import Ownership
-from workers.collector.sharing.peers import Peers
+from workers.collector.sharing.ownership import REPAIR_S, Ownership
+from workers.collector.sharing.peers import GAPS_TOLD, Peers
 from workers.collector.trades.trades import Trades
 
 LOOK_S = 0.25
 _SAVE_S = 10.0
 #: Streams without which a symbol does not flow.
 _VITAL = (StreamKind.QUOTE, StreamKind.TRADES)
-_GAPS_TOLD = 200
 
 _mark: TypeAdapter[TradeMark] = TypeAdapter(TradeMark)
 
@@ -57,6 +56,8 @@ class Sharing:
         self._clock: Clock = continuity.clock
         self._vital = [kind for kind in _VITAL if kind in member.row.streams]
         self._held: Collection[str] = ()
+        self._live_since: dict[str, float] = {}
+        self._followed: frozenset[str] = frozenset()  # what was wanted at last
         self.peers = Peers(self._origin.worker, self._origin.exchange, path, self._clock)
         self.ownership = Ownership(self._origin.worker, self.peers, self._clock)
         self.ownership.is_repairing = lambda symbol: Place(TRADES, symbol) in continuity.gaps
@@ -65,6 +66,11 @@ class Sharing:
 
     def wanted(self, held: Collection[str]) -> list[str]:
         """What to collect now, where this is collected."""
+        wanted = self._due(held)
+        self._followed = frozenset(wanted)
+        return wanted
+
+    def _due(self, held: Collection[str]) -> list[str]:
         desired = self._desired
         return self.ownership.wanted(desired.told, desired.symbols, held)
 
@@ -77,10 +83,14 @@ class Sharing:
 
     def collected(self, symbols: Collection[str]) -> None:
         """These are collected now; what is new among them may have been another's."""
+        added, gone = set(symbols).difference(self._held), set(self._held).difference(symbols)
+        if self._desired.is_shared:
+            marks = self._marks()
+            for symbol in gone & marks.keys():
+                self.peers.remember(symbol, marks[symbol])
         if self._desired.told is not None:
             self.peers.keep(self._desired.told.symbols)
-        added = set(symbols).difference(self._held)
-        self.inheritance.forget(set(self._held).difference(symbols))
+        self.inheritance.forget(gone)
         self._held = tuple(symbols)
         self.inheritance.take_up(sorted(added))
 
@@ -91,7 +101,7 @@ class Sharing:
             await self._clock.sleep(LOOK_S)
             self.inheritance.look()
             lent = self.ownership.lent(self._desired.told, self._held)
-            if lent and set(self.wanted(self._held)) != set(self._held):
+            if lent and self._followed != frozenset(self._due(self._held)):
                 self._desired.changed.set()
             if self._clock.monotonic() - saved_at >= _SAVE_S:
                 saved_at = self._clock.monotonic()
@@ -106,14 +116,27 @@ class Sharing:
                 return
             await asyncio.sleep(LOOK_S / 2)
 
+    def let_go(self) -> None:
+        """Say that nothing is collected here any more: whoever takes it up goes on from now."""
+        self._held = ()
+
     def live(self) -> list[str]:
         """The symbols whose best prices and trades flow."""
         is_up = self._continuity.is_up
         return [s for s in self._held if all(is_up(Subscription(k, s)) for k in self._vital)]
 
+    def _whole(self, live: Collection[str]) -> list[str]:
+        """The symbols of which all flows. Where that is not so for long, what is live has to do:
+        else a book that never gets right would be collected twice for ever."""
+        now = self._clock.monotonic()
+        self._live_since = {symbol: self._live_since.get(symbol, now) for symbol in live}
+        late = now - REPAIR_S
+        is_whole = self._continuity.is_whole
+        return [s for s, since in self._live_since.items() if since <= late or is_whole(s)]
+
     def holdings(self, state: State) -> Holdings:
         """What to tell the others."""
-        is_shared = self._desired.is_shared
+        is_shared, live = self._desired.is_shared, self.live()
         return Holdings(
             exchange=self._origin.exchange,
             worker=self._origin.worker,
@@ -121,9 +144,10 @@ class Sharing:
             state=state,
             revision=self._desired.revision,
             collected=list(self._held),
-            live=self.live(),
+            live=live,
+            whole=self._whole(live) if is_shared else [],
             marks=self._marks() if is_shared else {},
-            gaps=self._continuity.gaps.all()[:_GAPS_TOLD] if is_shared else [],
+            gaps=self._continuity.gaps.all()[:GAPS_TOLD] if is_shared else [],
         )
 
     def _marks(self) -> dict[str, TradeMark]:

@@ -114,20 +114,25 @@ class CandleQuestions:
         self._page, self.venue_ms, self._clock = page, venue_ms, clock
 
     async def ask(self, rows: CandleRows) -> None:
-        """Where something is due; a page at most. Raises ExchangeError."""
+        """Where something is due, page after page up to now. Raises ExchangeError."""
         now_ms = self.venue_ms()
         if not rows.due(now_ms):
             return
         most, since = rows.most, rows.wanted_since(now_ms)
-        limit = min(self._page, (now_ms - since) // rows.span_ms + 1)
-        asked_at, answer = await self._client.fetch_candles(
-            rows.symbol, rows.timeframe, since, limit
-        )
-        age_ms = round(1000 * (self._clock.monotonic() - asked_at))
-        rows.asked_ms = self.venue_ms() - age_ms
-        final = [row for row in answer if row.start + rows.span_ms + FINAL_MS <= rows.asked_ms]
-        for candle in self._candles.closed(rows.symbol, rows.timeframe, final):
-            rows.add(candle)
+        while since <= now_ms:  # venues give the oldest first, and so many at most
+            limit = min(self._page, (now_ms - since) // rows.span_ms + 1)
+            asked_at, answer = await self._client.fetch_candles(
+                rows.symbol, rows.timeframe, since, limit
+            )
+            age_ms = round(1000 * (self._clock.monotonic() - asked_at))
+            rows.asked_ms = self.venue_ms() - age_ms
+            final = [row for row in answer if row.start + rows.span_ms + FINAL_MS <= rows.asked_ms]
+            for candle in self._candles.closed(rows.symbol, rows.timeframe, final):
+                rows.add(candle)
+            last = max((row.start for row in answer), default=since)
+            if limit < self._page or last < since + (limit // 2) * rows.span_ms:
+                break  # there is no more: what is missing in between was not traded
+            since = last + rows.span_ms
         rows.depth = max(rows.depth, most)
 
 

@@ -6,6 +6,7 @@ from pydantic import ValidationError
 from shared.clock import Clock
 from shared.messages import BestPrices
 from workers.collector.books.tops import LEVELS, top_of
+from workers.collector.catalogue.row import StreamKind
 from workers.collector.parts import Part, Parts
 from workers.collector.tasks.inquiry import LEAST_S, SERVES, Inquiry, Wanting
 from workers.collector.tasks.supply import GONE, Found, Lacking, Outcome, PartsOf
@@ -27,7 +28,8 @@ class TickerSupply:
         if parts is None:
             return GONE
         # What REST said may be newer by a moment: a stream that lives needs no more of it.
-        if parts.ticker is not None and now - parts.ticker_at <= self._fresh_s:
+        is_up = StreamKind.QUOTE not in parts.waiting
+        if parts.ticker is not None and is_up and now - parts.ticker_at <= self._fresh_s:
             return Found(parts.ticker, "stream")
         quote = parts.quote
         if quote is None:
