@@ -11,7 +11,9 @@ from hypothesis import settings
 
 from cli.broker_node import Node
 from shared.errors import BrokerError, ConfigurationError
+from tests.books import VENUES
 from tests.brokers import SessionBroker, Vhosts, private_node, session_broker
+from tests.collecting import Played
 
 pytest_plugins = ["tests.report", "tests.lanes"]
 
@@ -21,6 +23,11 @@ settings.load_profile("fleet")
 
 #: A test which takes longer hangs. `@pytest.mark.deadline(seconds)` states another.
 DEADLINE_S = 120
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    if not config.option.markexpr:  # long tests are wanted too
+        Played.venues = VENUES
 
 
 @pytest.fixture(autouse=True)

@@ -50,7 +50,8 @@ class Control:
         self._role = role
         self._user = user  # the broker vouches for it
         self._line: _Line | None = None
-        self._looked_at = asyncio.Event()  # there is a line, or `_work` has failed
+        self._closed = False
+        self._looked_at = asyncio.Event()  # there is a line, or `_work` has failed, or we end
         self._work: asyncio.Task[None] | None = None
         self._trouble = f"no connection to {broker.address}"  # why there is no line
         self._asked: dict[str, _Asked] = {}  # by correlation id
@@ -70,6 +71,8 @@ class Control:
         raise CommandError(code, message, data if isinstance(data, dict) else None)
 
     async def close(self) -> None:
+        self._closed = True
+        self._looked_at.set()
         if self._work is not None:
             await ended(self._work)
 
@@ -84,6 +87,8 @@ class Control:
             async with asyncio.timeout(timeout_s):
                 await self._insist(asked)
                 return await answer
+        except NoAnswerError:  # which is a TimeoutError
+            raise
         except TimeoutError:
             why = asked.trouble or self._trouble
             text = f"no answer within {timeout_s:g} s"
@@ -127,7 +132,7 @@ class Control:
             self._work = asyncio.create_task(self._run())
         while True:
             await self._looked_at.wait()
-            if self._work.cancelled():
+            if self._closed:
                 raise NoAnswerError("the client was closed; what was asked for may still be done")
             if self._work.done():
                 self._work.result()

@@ -43,11 +43,8 @@ class Published(NamedTuple):
     books: dict[str, Any]  # by symbol: the whole book at the end
 
 
-@pytest.mark.parametrize(
-    "disturbed",
-    [pytest.param(False, marks=pytest.mark.long), True],
-    ids=["undisturbed", "disturbed"],
-)
+@pytest.mark.long
+@pytest.mark.parametrize("disturbed", [False, True], ids=["undisturbed", "disturbed"])
 async def test_a_recording_gives_what_the_venue_gave(
     disturbed: bool, broker_url: str, tmp_path: Path
 ) -> None:
