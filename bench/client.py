@@ -54,7 +54,8 @@ async def _round(
 ) -> dict[str, Any]:
     """What the reader says, which stands still until all of it waits for it: two cores are too few
     for a publisher beside a broker and a reader."""
-    command = (sys.executable, "-m", "bench.reader", url, str(messages), *options)
+    patient = f"{url}?heartbeat=240"  # else the broker cuts off who stands still
+    command = (sys.executable, "-m", "bench.reader", patient, str(messages), *options)
     process = await asyncio.create_subprocess_exec(*command, cwd=ROOT, stdout=PIPE)
     try:
         await _line(process)
