@@ -1,10 +1,11 @@
 """The brokers that tests run against, and how each makes vhosts."""
 
+import asyncio
 import os
 import socket
 import warnings
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -54,6 +55,17 @@ class SessionBroker:
 
     url: str
     vhosts: Vhosts | None = None
+
+
+@asynccontextmanager
+async def memory_alarm(node: Node) -> AsyncIterator[None]:
+    """The broker takes no message within this block."""
+    watermark = "set_vm_memory_high_watermark"
+    await asyncio.to_thread(node.ctl, watermark, "0.0001")
+    try:
+        yield
+    finally:
+        await asyncio.to_thread(node.ctl, watermark, "0.4")
 
 
 @contextmanager

@@ -43,6 +43,15 @@ async def put_all(outbox: Outbox, first: int, count: int, rate: float) -> None:
             await asyncio.sleep(ahead)
 
 
+async def put_until(outbox: Outbox, enough: asyncio.Event, rate: float) -> int:
+    """Trades from number 0 on; how many."""
+    count, portion = 0, int(rate / 10)
+    while not enough.is_set():
+        await put_all(outbox, count, portion, rate)
+        count += portion
+    return count
+
+
 async def tell(outbox: Outbox) -> None:
     """`safe N`: N facts and all before them are confirmed or on disk."""
     mark = outbox.mark()

@@ -3,25 +3,27 @@ on this machine; the broker and the simulated venues are outside of them."""
 
 import asyncio
 import os
+import time
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
-from xmlrpc.client import ServerProxy
 
 import psutil
-from supervisor.xmlrpc import SupervisorTransport
 
 from cli.host import Host
 from cli.place import remove_socket, socket_path
 from cli.processes import wait_until_gone
 from cli.supervisor_conf import PROGRAMS, variant
+from shared import supervisor_socket
 from shared.files import write_json
 from simulator.universe import instruments
 from tests.venues import Simulator, simulated_venues
 
 _GONE_S = 10.0
+#: Longer than any program may take to stop, see stopwaitsecs.
+_STOPPED_S = 30.0
 
 
 @dataclass(frozen=True)
@@ -98,13 +100,8 @@ class FleetHost:
             self._bury()
 
     def _restart(self, program: str) -> None:
-        transport = SupervisorTransport(None, None, f"unix://{self._host.socket}")
-        api: Any = ServerProxy("http://127.0.0.1", transport=transport).supervisor
-        try:
-            api.stopProcess(program)
-            api.startProcess(program, False)
-        finally:
-            transport.close()
+        self._host.supervisor._stop({program}, time.monotonic() + _STOPPED_S)
+        supervisor_socket.call(str(self._host.socket), "startProcess", program, False)
 
     def _bury(self) -> None:
         child = self._host._child

@@ -19,6 +19,7 @@ from shared.kinds import TICKER, TRADES, Kind
 from shared.plain import PlainPublisher
 from shared.publisher import Bounds, Outcome, Publication, Publisher
 from shared.topology import topology
+from tests.brokers import memory_alarm
 from tests.waiting import eventually
 
 DATA = "futures_data"
@@ -307,10 +308,9 @@ async def test_an_alarm_is_a_stall_as_soon_as_the_broker_tells(
         async with running(publisher):
             publisher.offer(message(0))
             assert await publisher.drain(10)
-            await asyncio.to_thread(broker_node.ctl, "set_vm_memory_high_watermark", "0.0001")
-            publisher.offer(message(1))
-            await eventually(lambda: publisher.stalled, 2)
-            await asyncio.to_thread(broker_node.ctl, "set_vm_memory_high_watermark", "0.4")
+            async with memory_alarm(broker_node):
+                publisher.offer(message(1))
+                await eventually(lambda: publisher.stalled, 2)
             assert await publisher.drain(10)
     assert settled.ids(Outcome.CONFIRMED) == {"id-0", "id-1"}
     assert publisher.republished == 0

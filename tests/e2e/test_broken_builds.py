@@ -117,21 +117,21 @@ BREAKS = (
         "workers/collector/schedule/agenda.py",
         "for lane in list(self._lanes) if lane not in self._busy]",
         "for lane in list(self._lanes)]",
-        ("tests/unit/test_schedule.py",),
+        ("tests/unit/test_agenda.py",),
     ),
     Break(
         "waiting lifts nothing",
         "workers/collector/schedule/agenda.py",
         "return self.item.priority - (now - self.at) / AGEING_S",
         "return float(self.item.priority)",
-        ("tests/unit/test_schedule.py",),
+        ("tests/unit/test_agenda.py",),
     ),
     Break(
         "a stale ticker is told as fresh",
         "workers/collector/tasks/prices.py",
         "if parts.ticker is not None and is_up and now - parts.ticker_at <= self._fresh_s:",
         "if parts.ticker is not None and is_up:",
-        ("tests/unit/test_task_runs.py",),
+        ("tests/unit/test_task_prices.py",),
     ),
     Break(
         "a symbol is let go of while its book and candles are not there yet",
@@ -152,7 +152,7 @@ BREAKS = (
         "workers/collector/tasks/tasks.py",
         "if key not in self._inquiries:",
         "if True:",
-        ("tests/unit/test_task_runs.py",),
+        ("tests/unit/test_task_prices.py",),
     ),
 )
 

@@ -18,7 +18,8 @@ from cli.broker_node import Node
 from shared.broker import Broker
 from shared.outbox import Outbox
 from shared.topology import topology
-from tests.custodian import outbox_of, put_all, trade
+from tests.brokers import memory_alarm
+from tests.custodian import outbox_of, put_all, put_until, trade
 from tests.waiting import eventually
 
 DATA = "futures_data"
@@ -101,18 +102,19 @@ async def test_an_alarm_sends_everything_to_the_disk_at_once(
 ) -> None:
     broker = await declared(broker_node.amqp_url)
     outbox = outbox_of(broker, tmp_path, "w-0", limit_mb=1024)
-    count = 3000 * seconds
     connections = []
     async with running(outbox):
-        putting = asyncio.create_task(put_all(outbox, 0, count, 3000))
+        enough = asyncio.Event()
+        putting = asyncio.create_task(put_until(outbox, enough, 3000))
         await eventually(lambda: ledger(outbox).get("confirmed", 0) > 500)
         connections.append(outbox._lossless._channel)  # type: ignore[attr-defined]
-        await asyncio.to_thread(broker_node.ctl, "set_vm_memory_high_watermark", "0.0001")
-        before = psutil.Process().memory_info().rss
-        await eventually(lambda: ledger(outbox).get("spooled", 0) > 0, 5)
-        await putting
-        grown = psutil.Process().memory_info().rss - before
-        await asyncio.to_thread(broker_node.ctl, "set_vm_memory_high_watermark", "0.4")
+        async with memory_alarm(broker_node):
+            before = psutil.Process().memory_info().rss
+            await eventually(lambda: ledger(outbox).get("spooled", 0) > 0, 5)
+            await asyncio.sleep(seconds)
+            enough.set()
+            count = await putting
+            grown = psutil.Process().memory_info().rss - before
         await all_confirmed(outbox, count, 120)
         connections.append(outbox._lossless._channel)  # type: ignore[attr-defined]
         assert not outbox.ledger.unbalanced()

@@ -120,7 +120,7 @@ async def test_a_hundred_tickers_a_second_of_one_symbol(broker_url: str, tmp_pat
 
 async def _while_the_stream_lives(play: Play) -> None:
     since = time.time()
-    rates = await play.rates(6)
+    rates = await play.rates(10)
     assert min(rates) >= 0.8
     assert max(rates) <= 1.2
     assert len(play.asked_for_one(since)) <= 2  # a pause of the market longer than a second
@@ -138,18 +138,18 @@ async def _while_it_is_silent(play: Play) -> None:
     fault = await play.silence_quotes()
     await eventually(lambda: play.sources() == {"rest"}, 15, "all of them by REST")
     since = time.time()
-    rates = await play.rates(6)
+    rates = await play.rates(10)
     assert min(rates) >= 0.7
     assert max(rates) <= 1.3
     asked = play.asked_for_one(since)
-    assert 4 <= len(asked) <= 8
+    assert 7 <= len(asked) <= 12
     assert min(b - a for a, b in pairwise(asked)) >= 0.5
     assert play.fleet.collector.tasks.counts()["running"] == 100
     await play.simulator.heal(fault)
     await eventually(lambda: play.sources() == {"stream"}, 30, "all of them by the stream again")
     await asyncio.sleep(4)
     since = time.time()
-    await asyncio.sleep(3)
+    await asyncio.sleep(5)
     assert len(play.asked_for_one(since)) <= 1
 
 

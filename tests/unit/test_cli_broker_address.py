@@ -7,12 +7,11 @@ import pytest
 from cli.broker_address import find_address, run_on
 from cli.endpoints import Endpoints, read_endpoints
 from cli.exits import CommandFailed, Exit
-from cli.place import Place
 from cli.processes import started_at
 from shared.broker import Broker
-from shared.config import Environment
 from shared.errors import BrokerError
 from shared.topology import topology
+from tests.places import place
 
 ENDPOINTS = Endpoints(
     kind="demo",
@@ -22,18 +21,6 @@ ENDPOINTS = Endpoints(
     supervisor_socket="/s",
     config="/nowhere/config.json",
 )
-
-
-def place(home: Path, amqp_url: str | None = None) -> Place:
-    return Place(
-        Environment(
-            amqp_url=amqp_url,
-            config_path=home / "config.json",
-            home=home,
-            host_id="host",
-            egress="host",
-        )
-    )
 
 
 def configure(home: Path, **fields: object) -> None:

@@ -1,38 +1,23 @@
 """What `fleet up` and `fleet demo` refuse, and a supervisord that does not answer."""
 
 import os
-import signal
 import socket
 import subprocess
-import time
 from pathlib import Path
+from subprocess import PIPE
 from typing import Any
 from xmlrpc.client import Fault
 
-import psutil
 import pytest
 
 from cli import supervisor as supervisor_module
 from cli.endpoints import Endpoints
 from cli.exits import CommandFailed, Exit
 from cli.guards import only_one, refuse_orphaned_broker, refuse_second_fleet, refuse_white_space
-from cli.place import Place
 from cli.processes import started_at
 from cli.supervisor import Supervisor
 from shared import supervisor_socket
-from shared.config import Environment
-
-
-def place(home: Path) -> Place:
-    return Place(
-        Environment(
-            amqp_url=None,
-            config_path=home / "config.json",
-            home=home,
-            host_id="host",
-            egress="host",
-        )
-    )
+from tests.places import place
 
 
 def test_one_at_a_time(tmp_path: Path) -> None:
@@ -68,17 +53,14 @@ def test_a_pid_that_is_used_again_is_no_fleet(tmp_path: Path) -> None:
 def test_a_broker_that_outlived_its_fleet_is_not_started_again(tmp_path: Path) -> None:
     refuse_orphaned_broker(tmp_path)
     environment = {"RABBITMQ_MNESIA_BASE": str(tmp_path / "mnesia")}
-    node = subprocess.Popen(["/bin/sleep", "60"], env=environment)
-    try:
-        while psutil.Process(node.pid).name() != "sleep":
-            time.sleep(0.01)
+    up = ["/bin/sh", "-c", "echo up; read line"]
+    with subprocess.Popen(up, env=environment, stdin=PIPE, stdout=PIPE) as node:
+        assert node.stdout is not None
+        assert node.stdout.readline() == b"up\n"
         (tmp_path / "pid").write_text(f"{node.pid}\n")
         with pytest.raises(CommandFailed, match=f"pid {node.pid}"):
             refuse_orphaned_broker(tmp_path)
         refuse_orphaned_broker(tmp_path / "other")
-    finally:
-        node.send_signal(signal.SIGKILL)
-        node.wait()
     refuse_orphaned_broker(tmp_path)
 
 

@@ -217,6 +217,15 @@ class Heir(Station):
         self.collect(BTC)
         self.inheritance.take_up([BTC])
 
+    def overlap(self, *gaps: Gap) -> None:
+        """The other has one more trade, then no more is heard of it."""
+        self.inheritance.look()
+        self.let(1)
+        self.hear(1, *gaps)
+        self.inheritance.look()
+        self.let(2 * SILENT_S)
+        self.inheritance.look()
+
     def let(self, seconds: float) -> None:
         self.clock.elapsed_s += seconds
 
@@ -241,12 +250,7 @@ def test_where_the_other_goes_on_until_we_have_it_nothing_is_missing(tmp_path: P
     heir.take_up()
     heir.inheritance.look()
     heir.all_up()
-    heir.inheritance.look()
-    heir.let(1)
-    heir.hear(1)
-    heir.inheritance.look()
-    heir.let(2 * SILENT_S)
-    heir.inheritance.look()
+    heir.overlap()
     assert heir.open_gaps() == []
     assert heir.peers.mark(BTC) is None, "where to go on is known by ourselves now"
 
@@ -256,12 +260,7 @@ def test_where_only_our_trades_came_in_time_the_rest_is_told_as_missing(tmp_path
     heir.hear(3)
     heir.take_up()
     heir.up()
-    heir.inheritance.look()
-    heir.let(1)
-    heir.hear(1)
-    heir.inheritance.look()
-    heir.let(2 * SILENT_S)
-    heir.inheritance.look()
+    heir.overlap()
     assert heir.open_gaps() == []
     assert [one.kind for one in heir.continuity.gaps.all()] == ["liquidation"]
 
@@ -271,12 +270,7 @@ def test_another_with_a_gap_of_its_own_proves_nothing(tmp_path: Path) -> None:
     heir.hear(3)
     heir.take_up()
     heir.all_up()
-    heir.inheritance.look()
-    heir.let(1)
-    heir.hear(1, gap())
-    heir.inheritance.look()
-    heir.let(2 * SILENT_S)
-    heir.inheritance.look()
+    heir.overlap(gap())
     (opened,) = heir.open_gaps()
     assert opened.last_key == heir.venue.happened[3].id
 

@@ -54,7 +54,7 @@ class Streams:
         wanted = set(wanted)
         unwanted = set(self._drivers) - wanted
         for stream in sorted(wanted - set(self._drivers), key=_turn):
-            self._start(stream, after=self._ending.get(stream))
+            self._run(stream, self._drive(stream, self._ending.get(stream)))
         for stream in unwanted:
             end = self._end(stream, self._drivers.pop(stream))
             self._ending[stream] = asyncio.create_task(end, name=f"end of {stream}")
@@ -74,9 +74,6 @@ class Streams:
         self.on_left(stream)
         self._log.debug("Subscribing to %s anew: %s", stream, reason)
         self._run(stream, self._renew(stream, driver))
-
-    def _start(self, stream: Subscription, after: asyncio.Task[None] | None) -> None:
-        self._run(stream, self._drive(stream, after))
 
     def _run(self, stream: Subscription, work: Coroutine[Any, Any, None]) -> None:
         self._drivers[stream] = asyncio.create_task(work, name=str(stream))
