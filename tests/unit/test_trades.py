@@ -13,7 +13,6 @@ from workers.collector.continuity.gaps import Mark
 from workers.collector.events import Print
 from workers.collector.trades.flow import NumberedFlow
 from workers.collector.trades.numbers import NumberLine, Ranges
-from workers.collector.trades.seen import SeenIds
 from workers.collector.trades.trades import Trades
 
 
@@ -200,13 +199,6 @@ def test_many_thousand_drops_cost_no_time() -> None:
         assert line.take(number, number)
     assert not line.holes
     assert time.perf_counter() - began < 2
-
-
-def test_ids_that_are_met_again_are_remembered_on() -> None:
-    seen = SeenIds()
-    for number in range(10_000):
-        seen.add(str(number))
-        assert not seen.add("0")
 
 
 def test_a_number_that_is_none_is_set_aside(recording: Recording, dense: Trades) -> None:
