@@ -41,6 +41,18 @@ def test_nothing_is_forgotten_while_it_is_held() -> None:
     assert len(remembered(seen, 60_000)) <= LAST * 1.25
 
 
+def test_what_is_held_for_long_is_bounded_too() -> None:
+    seen = SeenIds()
+    for first in range(0, 500_000, 50_000):
+        seen.hold()
+        met(seen, first, first + 50_000)
+        seen.release()
+    assert len(remembered(seen, 500_000)) <= 200_000
+    seen.hold()
+    met(seen, 500_000, 1_000_000)
+    assert len(remembered(seen, 1_000_000)) <= 200_000
+
+
 def test_what_is_discarded_is_new_again() -> None:
     seen = SeenIds()
     met(seen, 0, 1000)

@@ -7,7 +7,6 @@ from collections import deque
 _KEPT = 2000
 #: Sets of up to 307 have a table of 8 kB, of which seven come to less than one for all: 131 kB.
 _GENERATION = 300
-_GENERATIONS = -(-_KEPT // _GENERATION)
 #: While nothing may be forgotten: what a gap is paged back for, and what happens meanwhile.
 _HELD = 100_000
 
@@ -20,7 +19,7 @@ class SeenIds:
 
     def __init__(self) -> None:
         self._current: set[str] = set()
-        self._former: deque[set[str]] = deque(maxlen=_GENERATIONS)
+        self._former: deque[set[str]] = deque()
         self._most = _GENERATION  # in the current one
 
     def hold(self) -> None:
@@ -39,6 +38,9 @@ class SeenIds:
         if len(self._current) >= self._most:
             self._former.append(self._current)
             self._current = set()
+            # By their ids, not their number: those of a time when they were held are many.
+            while sum(map(len, self._former)) - len(self._former[0]) >= _KEPT:
+                self._former.popleft()
         return not known
 
     def __contains__(self, trade_id: str) -> bool:
