@@ -36,3 +36,8 @@ class SystemClock:
 
     async def sleep(self, seconds: float) -> None:
         await asyncio.sleep(seconds)
+
+
+def ms_at(clock: Clock, moment: float) -> int:
+    """Our clock's time at a moment of the monotonic one."""
+    return clock.now_ms() - round(1000 * (clock.monotonic() - moment))

@@ -5,6 +5,7 @@ from collections.abc import Callable
 
 from pydantic import ValidationError
 
+from shared.clock import ms_at
 from shared.encoding import encoded
 from shared.fact import Fact
 from shared.kinds import ORDERBOOK
@@ -51,9 +52,8 @@ class BookTops:
         book = parts.book
         if book is None:
             return
-        now = self._clock.monotonic()
-        self._pace.use(parts.symbol, now)
-        received_at = self._clock.now_ms() - round(1000 * (now - book.at))
+        self._pace.use(parts.symbol, self._clock.monotonic())
+        received_at = ms_at(self._clock, book.at)
         try:
             body = top_of(book, LEVELS, parts, self._publishing.exchange, received_at)
         except ValidationError as error:

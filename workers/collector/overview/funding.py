@@ -2,6 +2,7 @@
 
 from pydantic import ValidationError
 
+from shared.clock import ms_at
 from shared.config import MaxAge
 from shared.encoding import encoded
 from shared.fact import Fact
@@ -9,7 +10,7 @@ from shared.kinds import PREDICTED_FUNDING
 from shared.messages import PredictedFunding
 from workers.collector.events import RestUpdate
 from workers.collector.overview.overview import fresh
-from workers.collector.overview.recency import Recency, ms_at
+from workers.collector.overview.recency import Recency
 from workers.collector.parts import Part, Parts
 from workers.collector.publishing import Publishing
 

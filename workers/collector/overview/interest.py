@@ -2,13 +2,14 @@
 
 from pydantic import ValidationError
 
+from shared.clock import ms_at
 from shared.encoding import encoded
 from shared.fact import Fact
 from shared.kinds import OPEN_INTEREST
 from shared.messages import OpenInterest
 from workers.collector.assembly import base_units
 from workers.collector.events import RestUpdate
-from workers.collector.overview.recency import Recency, ms_at
+from workers.collector.overview.recency import Recency
 from workers.collector.parts import Part, Parts
 from workers.collector.publishing import Publishing
 

@@ -4,6 +4,7 @@ from collections.abc import Callable, Mapping, Sequence
 
 from pydantic import ValidationError
 
+from shared.clock import ms_at
 from shared.config import MaxAge
 from shared.kinds import TICKER
 from shared.messages import Overview
@@ -56,7 +57,7 @@ class Overviews:
     def _refresh(self, parts: Parts) -> None:
         now, day = self._clock.monotonic(), parts.day
         values = day.value._asdict() if day else {}
-        stats_at = self._clock.now_ms() - round(1000 * (now - day.at)) if day else None
+        stats_at = ms_at(self._clock, day.at) if day else None
         limit_s = self._max_age.mark_price_s
         try:
             overview = Overview(

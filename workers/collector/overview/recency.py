@@ -8,11 +8,6 @@ from shared.clock import Clock
 UNCHANGED_S = 30.0
 
 
-def ms_at(clock: Clock, moment: float) -> int:
-    """Our clock's time at a moment of the monotonic one."""
-    return clock.now_ms() - round(1000 * (clock.monotonic() - moment))
-
-
 class Recency:
     """What was told of each symbol, and when."""
 

@@ -3,7 +3,7 @@
 import orjson
 from pydantic import ValidationError
 
-from shared.clock import Clock
+from shared.clock import Clock, ms_at
 from shared.messages import BestPrices
 from workers.collector.books.tops import LEVELS, top_of
 from workers.collector.catalogue.row import StreamKind
@@ -37,10 +37,10 @@ class TickerSupply:
         age_s = now - quote.at
         if quote.source == "rest" and age_s <= SERVES * self._fresh_s:
             self._inquiry.renew(self._who, now)
-            return self._by_rest(parts, quote, age_s)
+            return self._by_rest(parts, quote)
         return Lacking(f"the best prices are {age_s:.1f} s old", self._inquiry)
 
-    def _by_rest(self, parts: Parts, quote: Part[tuple[float, float]], age_s: float) -> Outcome:
+    def _by_rest(self, parts: Parts, quote: Part[tuple[float, float]]) -> Outcome:
         bid, ask = quote.value
         try:
             prices = BestPrices(
@@ -52,7 +52,7 @@ class TickerSupply:
                 ask_size=None,
                 last=None if parts.last is None else parts.last.value,
                 timestamp=None,
-                received_at=self._clock.now_ms() - round(1000 * age_s),
+                received_at=ms_at(self._clock, quote.at),
             )
         except ValidationError as error:
             return Lacking(f"the best prices by REST are not valid: {error.errors()[0]['msg']}")
@@ -78,7 +78,7 @@ class BookSupply:
         age_s = now - book.at
         if age_s > self._max_age_s:
             return Lacking(f"the order book is {age_s:.1f} s old")
-        received_at = self._clock.now_ms() - round(1000 * age_s)
+        received_at = ms_at(self._clock, book.at)
         try:
             body = top_of(book, self._depth, parts, self._exchange, received_at)
         except ValidationError as error:
