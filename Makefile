@@ -29,9 +29,12 @@ check: ## format, lint, types and unit tests: seconds
 	@.venv/bin/mypy
 	@exec $(PYTHON_IN_VENV) -m pytest -q tests/unit
 
-verify: ## the suite with its long tests, full counts and broken builds: an hour; with a report
+# What needs a whole processor first, by itself: what follows measures how soon things happen.
+verify: ## the suite with its long tests, full counts and broken builds: an hour and more; reports
 	@scripts/bootstrap.sh --dev --broker
-	@exec $(PYTHON_IN_VENV) -m pytest -n 2 --dist loadfile -m "" --report=docs/reports/verify.json
+	@$(PYTHON_IN_VENV) -m pytest -n 2 -m "" --report=docs/reports/verify-unit.json tests/unit tests/contract
+	@exec $(PYTHON_IN_VENV) -m pytest -n 2 --dist loadfile -m "" --report=docs/reports/verify.json \
+		tests/integration tests/e2e
 
 bench: ## rates, latency, memory, start and crash on this machine, against their bars: half an hour
 	@scripts/bootstrap.sh --dev --broker

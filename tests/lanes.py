@@ -6,14 +6,15 @@ from typing import Any
 import pytest
 from xdist.scheduler import LoadFileScheduling
 
-#: Files beside tests/e2e whose tests take a processor to themselves: all venues' collectors in one
-#: process. Where two of these meet, both measure how busy the machine is.
+#: Files beside tests/e2e whose tests take a processor to themselves: all venues' collectors at
+#: once. Where two of these meet, both measure how busy the machine is.
 CROWDED = frozenset(
     f"test_{name}.py"
     for name in (
         "book_faults",
         "continuity",
         "frame_faults",
+        "freezes",
         "market_faults",
         "record_replay",
         "rest_faults",

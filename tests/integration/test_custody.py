@@ -41,10 +41,13 @@ async def ids_in(url: str, queue: str = "kept") -> list[str]:
     connection = await aio_pika.connect(url)
     async with connection:
         channel = await connection.channel()
-        kept = await channel.get_queue(queue)
-        ids = []
-        while (got := await kept.get(no_ack=True, fail=False)) is not None:
-            ids.append((got.message_id or "").rpartition(":")[2])
+        kept = await channel.declare_queue(queue, passive=True)
+        count = kept.declaration_result.message_count or 0
+        ids: list[str] = []
+        async with kept.iterator(no_ack=True) as messages:
+            while len(ids) < count:
+                got = await anext(messages)
+                ids.append((got.message_id or "").rpartition(":")[2])
     return ids
 
 
