@@ -50,6 +50,12 @@ class Ledger:
             self._kinds[kind] = KindCounts()
         return self._kinds[kind]
 
+    @property
+    def open(self) -> int:
+        """Facts of all kinds that came and have not ended, by the books alone: whoever asks often
+        need not wait for a census."""
+        return sum(counts.open for counts in self._kinds.values())
+
     def unbalanced(self) -> dict[str, int]:
         """By how many facts the books are wrong, of kinds where they are: lost without a count
         above zero, counted twice below."""

@@ -96,7 +96,7 @@ class Outbox:
     @property
     def pending(self) -> int:
         """Facts that are neither settled nor on disk."""
-        return self._in_flight().total()
+        return self.ledger.open - self._custody.spooled().total()
 
     @property
     def republished(self) -> int:

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import orjson
-from aio_pika.abc import AbstractIncomingMessage
+from aio_pika.abc import AbstractIncomingMessage, AbstractQueue
 
 from shared.broker import Broker, publish
 from shared.clock import SystemClock
@@ -26,12 +26,23 @@ from workers.collector.collector import Collector
 class Consumer:
     """What was bound of the data exchange, by routing key, in the order of arrival."""
 
-    def __init__(self) -> None:
+    def __init__(self, queue: AbstractQueue) -> None:
         self.messages: list[AbstractIncomingMessage] = []
+        self._queue = queue
         self._of: dict[str, list[AbstractIncomingMessage]] = defaultdict(list)
         self._parsed: dict[str, list[Any]] = defaultdict(list)
 
-    def take(self, message: AbstractIncomingMessage) -> None:
+    async def start(self) -> None:
+        await self._queue.consume(self._take, no_ack=True, consumer_tag="reading")
+
+    @asynccontextmanager
+    async def paused(self) -> AsyncIterator[None]:
+        """Leave messages at the broker: a collector in this process has the processor to itself."""
+        await self._queue.cancel("reading")
+        yield
+        await self.start()
+
+    async def _take(self, message: AbstractIncomingMessage) -> None:
         self.messages.append(message)
         self._of[message.routing_key or ""].append(message)
 
@@ -103,17 +114,13 @@ class Fleet:
 @asynccontextmanager
 async def reading(broker: Broker, binding: str = "#") -> AsyncIterator[Consumer]:
     """Everything on the data exchange from now on, or what a binding key lets through."""
-    consumer = Consumer()
     async with await broker.connect("read") as connection:
         channel = await connection.channel()
         await broker.declare(channel)
         queue = await channel.declare_queue(exclusive=True)
         await queue.bind("futures_data", binding)
-
-        async def take(message: AbstractIncomingMessage) -> None:
-            consumer.take(message)
-
-        await queue.consume(take, no_ack=True)
+        consumer = Consumer(queue)
+        await consumer.start()
         yield consumer
 
 

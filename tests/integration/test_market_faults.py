@@ -257,13 +257,13 @@ async def _burst(
         await eventually(lambda: live(fleet, BTC, ETH, DOGE), 40, f"{what}: all up")
         name, outbox = key("trades", venue, BTC), fleet.collector.outbox
         await eventually(lambda: name in fleet.consumer.routing_keys(), 30, what)
-        await simulator.fault(venue, "burst", symbol=BTC, rate=rate, seconds=seconds, seed=SEED)
-        peak, end = 0, time.monotonic() + seconds + 1
-        while time.monotonic() < end:
-            peak = max(peak, outbox.pending)
-            await asyncio.sleep(0.05)
-
-        await eventually(lambda: outbox.pending < 50, 30, f"{what}: drained", 0.1)
+        async with fleet.consumer.paused():
+            await simulator.fault(venue, "burst", symbol=BTC, rate=rate, seconds=seconds, seed=SEED)
+            peak, end = 0, time.monotonic() + seconds + 1
+            while time.monotonic() < end:
+                peak = max(peak, outbox.pending)
+                await asyncio.sleep(0.05)
+            await eventually(lambda: outbox.pending < 50, 30, f"{what}: drained", 0.1)
         sent = await asyncio.to_thread(simulator.trades_sent, venue)
         await eventually(
             lambda: len(fleet.consumer.sequences(name)) >= len(sent[BTC]), 20, f"{what}: come", 0.5
