@@ -8,6 +8,7 @@ error.
 
 import asyncio
 import time
+import zlib
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from contextvars import ContextVar
 from email.utils import parsedate_to_datetime
@@ -15,6 +16,7 @@ from functools import partial
 from typing import Any, Protocol, TypeVar
 
 import ccxt
+from aiohttp import WSMessage, WSMsgType
 
 from shared.breaker import Breaker
 from shared.budget import Budget, RequestClass
@@ -41,6 +43,8 @@ ON_SENT: ContextVar[Callable[[], None] | None] = ContextVar("on_sent", default=N
 GRANTED_AT = ContextVar("granted_at", default=0.0)
 
 _DEFAULT_RETRY_AFTER_S = 60.0
+#: For zlib: a header of gzip, and any size of window.
+_GZIP = 16 + zlib.MAX_WBITS
 
 
 class FrameSink(Protocol):
@@ -119,6 +123,8 @@ class HotFrames:
         client = super().client(url)  # type: ignore[misc]
         if not hasattr(client, "guarded"):
             client.guarded = True
+            if client.gunzip:
+                client.handle_message = partial(_unzipped, client.handle_message)
             client.handle_message = partial(self._decode, client.handle_message)
             client.send = partial(self._send, client.send)
             if self.tap is not None:
@@ -220,3 +226,11 @@ def retry_after_s(value: str | None) -> float:
         return max(0.0, parsedate_to_datetime(value).timestamp() - time.time())
     except ValueError:
         return _DEFAULT_RETRY_AFTER_S
+
+
+def _unzipped(handle: Callable[[Any], None], message: Any) -> None:
+    """ccxt reads gzip through a file object, which takes five times as long: 10 µs a frame."""
+    if message.type is WSMsgType.BINARY:
+        text = zlib.decompress(message.data, _GZIP).decode()
+        message = WSMessage(WSMsgType.TEXT, text, message.extra)
+    handle(message)
