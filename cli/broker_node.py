@@ -68,8 +68,8 @@ class Node:
         self._end(signal.SIGKILL)
 
     def keep_definitions(self) -> None:
-        """What was declared until now survives a kill. RabbitMQ confirms a binding up to 2 s before
-        it is on disk."""
+        """What was declared until now survives a kill. RabbitMQ confirms a queue or a binding up
+        to 2 s before it is on disk."""
         self.ctl("eval", "mnesia:dump_log().")
 
     def freeze(self) -> None:

@@ -15,6 +15,8 @@ from tests.brokers import private_node
 
 
 async def test_durable_queues_and_persistent_messages_survive_a_kill(broker_node: Node) -> None:
+    await _declare(broker_node.amqp_url)
+    await asyncio.to_thread(broker_node.keep_definitions)
     await _publish(broker_node.amqp_url, b"kept")
     await asyncio.to_thread(broker_node.kill)
     assert not speaks_amqp(broker_node.broker.ports.amqp)
@@ -59,12 +61,18 @@ def test_nothing_is_left_of_a_closed_node(tmp_path: Path) -> None:
     assert all(is_free(port) for port in (ports.amqp, ports.distribution, ports.epmd))
 
 
-async def _publish(url: str, body: bytes) -> None:
+async def _declare(url: str) -> None:
     async with await aio_pika.connect(url) as connection:
         channel = await connection.channel()
-        queue = await channel.declare_queue("kept", durable=True)
+        await channel.declare_queue("kept", durable=True)
+
+
+async def _publish(url: str, body: bytes) -> None:
+    """Returns when the broker has confirmed it."""
+    async with await aio_pika.connect(url) as connection:
+        channel = await connection.channel()
         message = aio_pika.Message(body, delivery_mode=aio_pika.DeliveryMode.PERSISTENT)
-        await channel.default_exchange.publish(message, queue.name)
+        await channel.default_exchange.publish(message, "kept")
 
 
 async def _bodies(url: str) -> list[bytes]:
