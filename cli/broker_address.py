@@ -12,7 +12,7 @@ from cli.endpoints import read_endpoints
 from cli.exits import CommandFailed, Exit
 from cli.place import Place
 from shared.broker import CONNECTION_ERRORS, Broker
-from shared.config import Config, load_config
+from shared.config import AppConfig, load_config
 from shared.errors import BrokerError, ConfigurationError
 from shared.topology import topology
 
@@ -89,5 +89,5 @@ def run_on(address: Address, broker: Broker, work: Coroutine[Any, Any, T]) -> T:
         ) from error
 
 
-def _config(path: Path) -> Config | None:
+def _config(path: Path) -> AppConfig | None:
     return load_config(path) if path.exists() else None

@@ -18,6 +18,7 @@ from cli.private_broker import RAFT_WAL_BYTES, find_server
 from cli.status import socket_of
 from cli.supervisor import Supervisor
 from shared.config import load_config, load_keys
+from shared.config.loading import keys_path
 from shared.errors import ConfigurationError
 from shared.venues import canonical_venue
 
@@ -63,14 +64,14 @@ def _config(place: Place) -> Check:
 def _keys(place: Place) -> Check:
     try:
         config = load_config(place.config_path)
-        path = place.config_path.parent / config.api_keys_file
+        path = keys_path(place.config_path, config)
         keys = load_keys(path)
     except ConfigurationError as error:
         missing = not place.config_path.exists()
         return Check("keys", "ok" if missing else "fail", "none" if missing else str(error))
     if not keys:
         return Check("keys", "ok", "none, public data only")
-    if stat.S_IMODE(path.stat().st_mode) & 0o077:
+    if path.exists() and stat.S_IMODE(path.stat().st_mode) & 0o077:
         return Check("keys", "warn", f"{path} can be read by others: chmod 600 {path}")
     known = {canonical_venue(name) for name in config.exchanges}
     return Check("keys", "ok", f"{path}: {', '.join(sorted(known & set(keys))) or 'none in use'}")

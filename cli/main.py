@@ -10,6 +10,7 @@ from typing import Annotated
 
 import typer
 
+from cli.config_commands import config_app
 from cli.exits import CommandFailed, Exit
 from cli.fleet_commands import exchange_app, history, rollback, tasks_app, workers_app
 from cli.options import ExpectedRevision, Json, place
@@ -30,6 +31,7 @@ app.add_typer(workers_app, name="workers")
 app.add_typer(exchange_app, name="exchange")
 app.add_typer(tasks_app, name="tasks")
 app.add_typer(sim_app, name="sim")
+app.add_typer(config_app, name="config")
 app.command()(history)
 app.command()(rollback)
 add_users(app)

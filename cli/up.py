@@ -26,7 +26,7 @@ from cli.processes import started_at, wait_until_gone
 from cli.status import socket_of
 from cli.supervisor import Supervisor
 from cli.supervisor_conf import PROGRAMS, broker_programs, variant, write_programs
-from shared.config import Config, load_config
+from shared.config import AppConfig, load_config
 from shared.errors import ConfigurationError
 from shared.files import read_json, write_json
 
@@ -83,7 +83,7 @@ def run_down(place: Place) -> Exit:
     return Exit.OK
 
 
-def needs_private_broker(place: Place, config: Config) -> bool:
+def needs_private_broker(place: Place, config: AppConfig) -> bool:
     """Only where neither AMQP_URL nor the configuration names a broker."""
     return place.environment.amqp_url is None and "rabbitmq" not in config.model_fields_set
 

@@ -9,7 +9,7 @@ from urllib.parse import unquote, urlsplit
 from cli.exits import CommandFailed, Exit
 from cli.output import print_json
 from cli.place import Place
-from shared.config import Config, load_config
+from shared.config import AppConfig, load_config
 from shared.definitions import User, logins, shared_names
 from shared.errors import ConfigurationError
 from shared.permissions import roles
@@ -59,13 +59,13 @@ def run_users(
     return Exit.OK
 
 
-def _vhost(place: Place, config: Config | None) -> str:
+def _vhost(place: Place, config: AppConfig | None) -> str:
     if url := place.environment.amqp_url:
         return unquote(urlsplit(url).path.removeprefix("/")) or "/"
     return config.rabbitmq.vhost if config else "/"
 
 
-def _configured(config: Config | None) -> Sequence[str]:
+def _configured(config: AppConfig | None) -> Sequence[str]:
     return config.exchanges if config else VENUES
 
 

@@ -6,29 +6,30 @@ import sys
 from coordinator.coordinator import PROGRAM, Coordinator
 from coordinator.recovery import accept, reset, restore
 from shared.clock import SystemClock
-from shared.config import Settings
 from shared.errors import BrokerError
-from shared.service import Main, Stop, run
+from shared.service import Life, Main, run
 
 
-async def _coordinate(settings: Settings, stop: Stop) -> None:
-    await Coordinator(settings, SystemClock()).run(stop)
+async def _coordinate(life: Life) -> None:
+    coordinator = Coordinator(life.settings, SystemClock())
+    life.on_change(coordinator.reconfigure)
+    await coordinator.run(life.stop)
 
 
-async def _restore(settings: Settings, _: Stop) -> None:
+async def _restore(life: Life) -> None:
     try:
-        await restore(settings, PROGRAM, SystemClock())
+        await restore(life.settings, PROGRAM, SystemClock())
     except BrokerError as error:
         raise ConnectionError(f"not restored: {error}") from error
 
 
-async def _reset(settings: Settings, _: Stop) -> None:
-    reset(settings, PROGRAM)
+async def _reset(life: Life) -> None:
+    reset(life.settings, PROGRAM)
 
 
-async def _accept(settings: Settings, _: Stop) -> None:
+async def _accept(life: Life) -> None:
     try:
-        await accept(settings, SystemClock())
+        await accept(life.settings, SystemClock())
     except BrokerError as error:
         raise ConnectionError(f"not accepted: {error}") from error
 

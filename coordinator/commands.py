@@ -23,7 +23,7 @@ WRITES = (
     "rollback",
 )
 READS = ("get_symbols", "get_statistics", "list_tasks", "get_workers", "get_history")
-ERRANDS = ("restart_worker",)
+ERRANDS = ("restart_worker", "reload_config")
 COMMANDS = WRITES + READS + ERRANDS
 #: With a `host` they are that host's, and change nothing of the registry but what it has to know.
 SWITCHES = ("enable_exchange", "disable_exchange")
@@ -162,6 +162,10 @@ def _worker(fields: Fields, command: Command) -> Command:
     return replace(command, worker=fields.text("worker", needed=True))
 
 
+def _host(fields: Fields, command: Command) -> Command:
+    return replace(command, host=fields.text("host"))
+
+
 def _nothing(_: Fields, command: Command) -> Command:
     return command
 
@@ -181,4 +185,5 @@ _READERS: dict[str, Callable[[Fields, Command], Command]] = {
     "get_history": _history,
     "rollback": _rollback,
     "restart_worker": _worker,
+    "reload_config": _host,
 }

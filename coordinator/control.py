@@ -20,6 +20,8 @@ from coordinator.outlet import TICK, Outlet
 from coordinator.tally import Tally
 from shared.broker import Broker
 from shared.clock import Clock
+from shared.config import AppConfig
+from shared.config.live import Live
 from shared.errors import BrokerError, CommandError
 from shared.topology import CONTROL_QUEUE
 
@@ -46,7 +48,12 @@ class Control:
     """Serves commands one at a time, on the one coordinator that the broker has chosen."""
 
     def __init__(
-        self, broker: Broker, outlet: Outlet, desks: Desks, clock: Clock, *, require_user: bool
+        self,
+        broker: Broker,
+        outlet: Outlet,
+        desks: Desks,
+        clock: Clock,
+        config: Live[AppConfig],
     ) -> None:
         self.answered = 0
         self.refused: Counter[str] = Counter()  # by error code
@@ -56,7 +63,7 @@ class Control:
         self._tally = desks.tally
         self._errands = desks.errands
         self._clock = clock
-        self._require_user = require_user
+        self._config = config
         self.busy = asyncio.Lock()  # held while a message is served
 
     async def run(self) -> None:
@@ -114,7 +121,7 @@ class Control:
         except Exception:  # no message may end a coordinator, for the next one gets it then
             log.exception("A message could not be read")
             return Refusal("invalid_command", "The body can not be read", property_id)
-        if self._require_user and not message.user_id:
+        if self._config.value.control.require_user and not message.user_id:
             known = isinstance(parsed, Command) or parsed.known
             text = "The message carries no user_id, which this fleet requires"
             return Refusal("unauthorized", text, parsed.correlation_id, parsed.name, known)

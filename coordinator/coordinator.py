@@ -16,6 +16,7 @@ from coordinator.membership import Membership
 from coordinator.mirror import Mirror
 from coordinator.outlet import Outlet
 from coordinator.pulse import Heard, Pulse
+from coordinator.ranking import RankingTimes
 from coordinator.records import Record, State
 from coordinator.registry import Verdict
 from coordinator.roster import Roster
@@ -24,6 +25,7 @@ from coordinator.watch import Watch
 from shared.broker import Broker
 from shared.clock import Clock
 from shared.config import Settings
+from shared.config.live import Live
 from shared.errors import BrokerError
 from shared.service import Stop, every, running
 
@@ -41,6 +43,7 @@ class Coordinator:
         state_dir = settings.state_dir(PROGRAM)
         identity = Identity.of(settings.environment.host_id, clock)
         self.clock = clock
+        self.config = Live(settings.config)
         self.broker = Broker.of(settings, identity.worker)
         self.outlet = Outlet(self.broker)
         self.log = RegistryLog(self.broker, self.outlet, identity.instance, clock)
@@ -50,15 +53,14 @@ class Coordinator:
         self.tally = Tally(state_dir, self.roster, clock)
         self.announcer = Announcer(self.log, self.outlet, clock)
         known = Known(self.listings, self.roster)
-        self.leadership = Leadership(self.log, self.mirror, known, settings.config, clock)
+        self.leadership = Leadership(self.log, self.mirror, known, self.config, clock)
         errands = Errands(self.leadership, self.roster, self.outlet, clock)
-        control = settings.config.control
         self.control = Control(
             self.broker,
             self.outlet,
             Desks(self.leadership, self.tally, errands),
             clock,
-            require_user=control.require_user,
+            self.config,
         )
         self.watch = Watch(
             self.broker, self.roster, self.tally, self.listings, self.announcer, clock
@@ -67,11 +69,20 @@ class Coordinator:
             self.log, self.leadership, self.roster, self.watch, self.outlet, clock
         )
         self.expander = Expander(
-            self.log, self.leadership, self.listings, control.ranking_interval_s, clock
+            self.log,
+            self.leadership,
+            self.listings,
+            RankingTimes(self.config, clock),
+            clock,
         )
         heard = Heard(self.roster, self.watch, self.control)
         self.pulse = Pulse(identity, self.log, self.outlet, heard, clock)
         self.log.watch(self._mirror)
+
+    def reconfigure(self, settings: Settings) -> None:
+        """Take up what needs no restart, see `shared.config.changes.LIVE`."""
+        self.config.value = settings.config
+        self.leadership.reopen()
 
     async def run(self, stop: Stop) -> None:
         """Coordinate until `stop`; then the command at hand is finished, and the rest kept."""

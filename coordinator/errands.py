@@ -31,6 +31,8 @@ class Errands:
         await self.leadership.claim()
         if command.name == "restart_worker":
             return await self._restart(command, sender)
+        if command.name == "reload_config":
+            return await self._reload(command, sender)
         return await self._switch(command, sender)
 
     async def _restart(self, command: Command, sender: Sender) -> bytes:
@@ -45,6 +47,20 @@ class Errands:
         await self._hand(host, errand)
         data = {"worker": worker, "host": host, "errand": errand.id}
         text = f"The agent of {host} restarts {worker}"
+        now_s = self.clock.now_ms() // 1000
+        return orjson.dumps(success(command.name, command.correlation_id, text, data, now_s))
+
+    async def _reload(self, command: Command, sender: Sender) -> bytes:
+        """Of one host, or of all that have an agent."""
+        errand = Errand(id=_id(command, sender), action="reload", sent_at=self.clock.now_ms())
+        agents = (beat.worker.partition("@")[2] for beat in self.roster.alive("agent"))
+        hosts = [command.host] if command.host else sorted(agents)
+        if not hosts:
+            raise CommandError("unavailable", "No agent of any host is alive")
+        for host in hosts:
+            await self._hand(host, errand)
+        text = f"The agents of {', '.join(hosts)} have the configuration looked at"
+        data = {"hosts": hosts, "errand": errand.id}
         now_s = self.clock.now_ms() // 1000
         return orjson.dumps(success(command.name, command.correlation_id, text, data, now_s))
 

@@ -7,6 +7,7 @@ from enum import Enum
 from coordinator.leadership import Leadership
 from coordinator.listings import Listings
 from coordinator.log import RegistryLog
+from coordinator.ranking import RankingTimes
 from coordinator.records import Listed
 from coordinator.registry import Registry
 from shared.clock import Clock
@@ -28,29 +29,28 @@ class Ranking(Enum):
 
 
 class Expander:
-    """Looks at the market lists each second; rankings are made anew each `interval_s`."""
+    """Looks at the market lists each second; rankings are made anew when they are due."""
 
     def __init__(
         self,
         registry_log: RegistryLog,
         leadership: Leadership,
         listings: Listings,
-        interval_s: float,
+        rankings: RankingTimes,
         clock: Clock,
     ) -> None:
         self._log = registry_log
         self._leadership = leadership
         self._listings = listings
-        self._interval_s = interval_s
+        self._rankings = rankings
         self._clock = clock
-        self._ranked_at: dict[str, float] = {}  # by venue
 
     async def run(self) -> None:
         """Expand, for ever."""
         while True:
             await self._clock.sleep(LOOK_S)
             if not self._log.leading or not self._log.registry.seeded:
-                self._ranked_at.clear()
+                self._rankings.forget()
                 continue
             try:
                 for venue in list(self._log.registry.exchanges):
@@ -62,14 +62,12 @@ class Expander:
         listed = self._listings.known(venue)
         if not listed or venue in self._log.registry.disabled:
             return
-        now = self._clock.monotonic()
         ranking = Ranking.NONE
         if self._listings.ranked(venue):
-            is_due = now >= self._ranked_at.get(venue, float("-inf")) + self._interval_s
-            ranking = Ranking.ALL if is_due else Ranking.NEW
+            ranking = Ranking.ALL if self._rankings.due(venue) else Ranking.NEW
         op = meaning(self._log.registry, venue, listed, ranking)
         if ranking is Ranking.ALL:
-            self._ranked_at[venue] = now
+            self._rankings.ranked(venue)
         if op is None:
             return
         before = set(self._log.registry.unlisted.get(venue, ()))

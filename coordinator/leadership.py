@@ -28,7 +28,8 @@ from coordinator.registry import Registry, Verdict
 from coordinator.reports import Reports
 from coordinator.roster import Roster
 from shared.clock import Clock
-from shared.config import Config
+from shared.config import AppConfig
+from shared.config.live import Live
 from shared.errors import BrokerError, CommandError, ConfigurationError, DataProcessingError
 from shared.status import Heartbeat
 from shared.symbolset import Revision
@@ -71,7 +72,7 @@ class Leadership:
         registry_log: RegistryLog,
         mirror: Mirror,
         known: Known,
-        config: Config,
+        config: Live[AppConfig],
         clock: Clock,
     ) -> None:
         self._log = registry_log
@@ -122,6 +123,10 @@ class Leadership:
             )
             return self._finished(reports.answer(command))
 
+    def reopen(self) -> None:
+        """The configuration is another: if this coordinator leads, its difference follows."""
+        self._opened = None
+
     def revised_s(self) -> float:
         """How long ago what workers are told has changed."""
         return self._clock.monotonic() - self._revised_at
@@ -155,7 +160,7 @@ class Leadership:
     async def _look_after(self) -> None:
         if not self._log.in_charge:
             return
-        if not self.registry.seeded:
+        if not self.registry.seeded or self._opened is None:
             await self._ready()
         elif self._since_snapshot.due(self._clock.monotonic()):
             await self.snapshot()
@@ -178,7 +183,7 @@ class Leadership:
 
     async def _open(self) -> None:
         mirrored = None if self.registry.seeded else await asyncio.to_thread(self._mirrored)
-        found = opening(self.registry, mirrored, self._config)
+        found = opening(self.registry, mirrored, self._config.value)
         if isinstance(found, Bereft):
             self._complain(str(found))
             raise CommandError("unavailable", f"The registry is not available: {found}")
@@ -186,7 +191,7 @@ class Leadership:
             await self._operate(found, None)
             self._tell(found)
         self._opened = self.registry.id
-        for name, fixed in renamed(self.registry, self._config).items():
+        for name, fixed in renamed(self.registry, self._config.value).items():
             log.warning(
                 "The registry calls %s %s; the configuration's name is ignored", name, fixed
             )

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from coordinator.records import ConfigChange, Seed, State
 from coordinator.registry import Registry
-from shared.config import Config
+from shared.config import AppConfig
 from shared.venues import canonical_venue
 
 
@@ -30,7 +30,7 @@ class Bereft:
 
 
 def opening(
-    registry: Registry, mirror: State | Bereft | None, config: Config
+    registry: Registry, mirror: State | Bereft | None, config: AppConfig
 ) -> Seed | ConfigChange | Bereft | None:
     """The operation by which the registry takes up the configuration, if any."""
     if registry.seeded:
@@ -48,7 +48,7 @@ def opening(
     )
 
 
-def renamed(registry: Registry, config: Config) -> dict[str, str]:
+def renamed(registry: Registry, config: AppConfig) -> dict[str, str]:
     """The venues which the configuration calls otherwise than the registry, with its name."""
     return {
         name: fixed
@@ -57,7 +57,7 @@ def renamed(registry: Registry, config: Config) -> dict[str, str]:
     }
 
 
-def _difference(registry: Registry, config: Config) -> ConfigChange | None:
+def _difference(registry: Registry, config: AppConfig) -> ConfigChange | None:
     """What the configuration changed since the registry saw it; what commands did, stays."""
     seen, wanted = registry.config_symbols, list(dict.fromkeys(config.symbols))
     change = ConfigChange(
@@ -69,5 +69,5 @@ def _difference(registry: Registry, config: Config) -> ConfigChange | None:
     return change if change.added or change.removed or change.exchanges else None
 
 
-def _venues(config: Config) -> dict[str, str]:
+def _venues(config: AppConfig) -> dict[str, str]:
     return {canonical_venue(name): name for name in config.exchanges}

@@ -47,6 +47,7 @@ _COMMANDS: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
     "get_history": ((), ("limit", "before")),
     "rollback": (("to",), ("expected_revision",)),
     "restart_worker": (("worker",), ()),
+    "reload_config": ((), ("host",)),
 }
 _HELP = {
     "symbol": "BASE/QUOTE:SETTLE, or what means many: */USDT:USDT, top:50",

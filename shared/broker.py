@@ -83,6 +83,7 @@ class Broker:
     def __init__(self, url: str, name: str, topology: Topology, declares: bool) -> None:
         self._url = URL(url).update_query(_with_defaults(URL(url)))
         self.name = name
+        self.application: dict[str, str] = {}  # `product` and `version`, as the broker shows them
         self.topology = topology
         self.declares = declares
         self.declared = asyncio.Event()  # the topology was there at least once
@@ -92,7 +93,10 @@ class Broker:
     def of(cls, settings: Settings, name: str) -> "Broker":
         rabbitmq = settings.config.rabbitmq
         declares = rabbitmq.topology == "declare"
-        return cls(settings.amqp_url(), name, topology(rabbitmq.exchange), declares)
+        broker = cls(settings.amqp_url(), name, topology(rabbitmq.exchange), declares)
+        config = settings.config
+        broker.application = {"product": config.app_name, "version": config.version}
+        return broker
 
     @property
     def address(self) -> str:
@@ -190,7 +194,7 @@ class Broker:
                 await declared.bind(exchange, key)
 
     def _properties(self, purpose: str) -> FieldTable:
-        return {"connection_name": f"{self.name} {purpose}"}
+        return {"connection_name": f"{self.name} {purpose}", **self.application}
 
 
 async def own_queue(

@@ -12,7 +12,8 @@ from shared.venues import VENUES
 MAX_AGE_S = 600.0
 
 #: restart, start, stop: the program of a worker. add: collect a venue on this host; leave: do not.
-Action = Literal["restart", "start", "stop", "add", "leave"]
+#: reload: have all programs of this host look at their configuration.
+Action = Literal["restart", "start", "stop", "add", "leave", "reload"]
 
 
 def _canonical(name: str) -> str:
@@ -40,7 +41,7 @@ class Errand(Notice):
         if self.action in ("add", "leave"):
             if self.exchange is None:
                 raise ValueError(f"{self.action} needs an exchange")
-        elif self.worker is None:
+        elif self.action != "reload" and self.worker is None:
             raise ValueError(f"{self.action} needs a worker")
         return self
 

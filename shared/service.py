@@ -5,6 +5,7 @@ import logging
 import signal
 import sys
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any
@@ -12,7 +13,9 @@ from typing import Any
 import uvloop
 
 from shared.clock import Clock
-from shared.config import Settings, load_settings
+from shared.config import Settings
+from shared.config.manager import ConfigManager
+from shared.config.watching import ConfigWatch
 from shared.errors import ConfigurationError
 from shared.heap import give_back, trimmed
 from shared.logs import configure_logging
@@ -41,7 +44,23 @@ class Stop:
         self.event.set()
 
 
-Main = Callable[[Settings, Stop], Awaitable[None]]
+class Life:
+    """What a process is run with: its settings now, and when to stop."""
+
+    def __init__(self, manager: ConfigManager, stop: Stop) -> None:
+        self.manager = manager
+        self.stop = stop
+
+    @property
+    def settings(self) -> Settings:
+        return self.manager.settings
+
+    def on_change(self, reconfigure: Callable[[Settings], None]) -> None:
+        """Have `reconfigure` told of settings that differ from those before."""
+        self.manager.on_change.append(lambda settings, _: reconfigure(settings))
+
+
+Main = Callable[[Life], Awaitable[None]]
 
 
 def run(program: str, main: Main) -> int:
@@ -50,10 +69,12 @@ def run(program: str, main: Main) -> int:
     `main` is expected to end within STOP_DEADLINE_S of a stop; then it is cancelled.
     """
     give_back()
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)  # until there is something to look at again
     try:
-        settings = load_settings()
-        configure_logging(settings.config.logging, program)
-        uvloop.run(_guarded(main, settings))
+        manager = ConfigManager()
+        configure_logging(manager.load_config(), program)
+        manager.on_change.append(lambda settings, _: configure_logging(settings.config, program))
+        uvloop.run(_guarded(main, manager))
     except (ConfigurationError, OSError, BaseExceptionGroup) as error:
         cause = _root(error)
         if not isinstance(cause, ConfigurationError | OSError):
@@ -63,17 +84,21 @@ def run(program: str, main: Main) -> int:
     return EXIT_OK
 
 
-async def _guarded(main: Main, settings: Settings) -> None:
+async def _guarded(main: Main, manager: ConfigManager) -> None:
     stop = Stop()
     loop = asyncio.get_running_loop()
+    loop.set_default_executor(ThreadPoolExecutor(manager.config.performance.worker_threads))
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.request)
-    work = asyncio.ensure_future(main(settings, stop))
-    trimming = asyncio.ensure_future(trimmed())
+    work = asyncio.ensure_future(main(Life(manager, stop)))
+    beside = [asyncio.ensure_future(one) for one in (trimmed(), ConfigWatch(manager).run())]
+    for one in beside:
+        one.add_done_callback(_tell_failure)
     stopped = asyncio.ensure_future(stop.wait())
     await asyncio.wait({work, stopped}, return_when=asyncio.FIRST_COMPLETED)
     stopped.cancel()
-    trimming.cancel()
+    for one in beside:
+        one.cancel()
     if not work.done():
         log.info("Stopping")
         await asyncio.wait({work}, timeout=STOP_DEADLINE_S)
@@ -101,6 +126,11 @@ async def running(stop: Stop, *work: Coroutine[Any, Any, None]) -> AsyncIterator
     for task in tasks:
         if not task.cancelled() and (error := task.exception()):
             raise error
+
+
+def _tell_failure(task: asyncio.Future[None]) -> None:
+    if not task.cancelled() and (error := task.exception()):
+        log.error("What runs beside the work has ended: %r", error)
 
 
 def _request_if_failed(task: asyncio.Task[None], stop: Stop) -> None:

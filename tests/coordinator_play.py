@@ -16,13 +16,14 @@ from coordinator.listings import Listings
 from coordinator.log import RegistryLog
 from coordinator.records import Claim, Operation, Record, Seed, decode, encode
 from coordinator.roster import Roster
-from shared.config import Config
+from shared.config import AppConfig
+from shared.config.live import Live
 from shared.errors import BrokerError, CommandError
 from shared.venues import canonical_venue
 from tests.coordinators import BTC, ETH, EXCHANGES
 from tests.fakes import FakeClock
 
-CONFIG = Config(exchanges=EXCHANGES, symbols=(BTC, ETH))
+CONFIG = AppConfig(exchanges=EXCHANGES, symbols=(BTC, ETH))
 SEED = Seed(
     registry="r",
     symbols=list(CONFIG.symbols),
@@ -219,7 +220,7 @@ class Player:
         mirror: Any = _NoMirror()
         self.log = RegistryLog(broker, outlet, instance, world.clock)
         known = Known(Listings(world.clock), Roster(world.clock))
-        self.leadership = Leadership(self.log, mirror, known, CONFIG, world.clock)
+        self.leadership = Leadership(self.log, mirror, known, Live(CONFIG), world.clock)
         self.subscription: Subscription | None = None
         self._session: asyncio.Task[None] | None = None
         self.tasks = [asyncio.create_task(self.log.run()), asyncio.create_task(self._serve())]

@@ -16,7 +16,7 @@ from aio_pika.abc import AbstractChannel, AbstractIncomingMessage, AbstractQueue
 from coordinator.coordinator import Coordinator
 from shared.broker import Broker, own_queue
 from shared.clock import SystemClock
-from shared.config import Config, Environment, Settings
+from shared.config import AppConfig, Environment, Settings
 from shared.service import Stop
 from shared.status import Heartbeat, MarketList
 from shared.symbolset import SymbolSet
@@ -39,7 +39,7 @@ EXCHANGES = ("binance", "gateio", "htx")
 
 def settings(url: str, home: Path, symbols: Sequence[str] = (BTC, ETH)) -> Settings:
     return Settings(
-        config=Config(exchanges=EXCHANGES, symbols=tuple(symbols)),
+        config=AppConfig(exchanges=EXCHANGES, symbols=tuple(symbols)),
         environment=Environment(
             amqp_url=url,
             config_path=home / "config.json",

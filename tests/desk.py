@@ -5,7 +5,8 @@ from collections.abc import Callable
 from typing import Any
 
 from shared.collection import CollectionTask
-from shared.config import MaxAge
+from shared.config import Collection
+from shared.config.live import Live
 from shared.errors import NetworkError
 from shared.messages import TaskResult
 from tests.recording import BTC, Recording
@@ -68,9 +69,9 @@ class Desk(Recording):
         self.schedule = Schedule(gauge, self.clock)
         listeners = (
             OpenInterests(self.publishing).heard,
-            PredictedFundings(self.publishing, MaxAge()).heard,
+            PredictedFundings(self.publishing, Live(Collection())).heard,
         )
-        self.overviews = Overviews(self.publishing, MaxAge(), listeners)
+        self.overviews = Overviews(self.publishing, Live(Collection()), listeners)
         self.trades = Trades(self.publishing, dense=False)
         self.candles = Candles(
             CandleFeed(page=1000), self.publishing, self.client, logging.getLogger("test")
@@ -88,7 +89,7 @@ class Desk(Recording):
             candles=self.candles,
             page=1000,
             timeframes=("1m",),
-            max_age=MaxAge(),
+            collection=Live(Collection()),
         )
         self.tasks = Tasks(sources, self.publishing, self.schedule)
         self._trade_number = 0

@@ -176,6 +176,11 @@ class WorkerRestarted(Revised):
     errand: str
 
 
+class ConfigReloaded(Revised):
+    hosts: list[str]
+    errand: str  # of each host's agent: what became of it stands in `get_workers`
+
+
 #: The `data` of each command's answer.
 DATA: dict[str, Any] = {
     "add_symbol": SymbolAdded,
@@ -192,4 +197,5 @@ DATA: dict[str, Any] = {
     "get_history": History,
     "rollback": RolledBack,
     "restart_worker": WorkerRestarted,
+    "reload_config": ConfigReloaded,
 }

@@ -280,6 +280,10 @@ class FleetClient:
         """Have its host restart a worker, `binance-0@host`."""
         return await self._ask(commands.RestartWorker(worker=worker), answers.WorkerRestarted)
 
+    async def reload_config(self, host: str | None = None) -> answers.ConfigReloaded:
+        """Have all hosts, or one, look at their configuration now."""
+        return await self._ask(commands.ReloadConfig(host=host), answers.ConfigReloaded)
+
     async def _ask(self, command: commands.Command, _form: type[D]) -> D:
         """`_form` says what the data is like; it is handed over as it came."""
         if self._closed:

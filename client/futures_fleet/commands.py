@@ -149,6 +149,13 @@ class RestartWorker(Command):
     worker: Name
 
 
+class ReloadConfig(Command):
+    """Have all processes look at their configuration."""
+
+    name = "reload_config"
+    host: Name | None = None  # those of this host alone
+
+
 COMMANDS: tuple[type[Command], ...] = (
     AddSymbol,
     RemoveSymbol,
@@ -164,6 +171,7 @@ COMMANDS: tuple[type[Command], ...] = (
     GetHistory,
     Rollback,
     RestartWorker,
+    ReloadConfig,
 )
 
 

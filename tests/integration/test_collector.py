@@ -13,6 +13,7 @@ from shared.status import MAX_HEARTBEAT_BYTES
 from tests.collecting import Consumer, collecting
 from tests.venues import VENUES, Simulator, simulated_venues
 from tests.waiting import eventually
+from workers.collector.heartbeat import heartbeat
 
 #: One subscription to it brings all symbols.
 OF_ALL_SYMBOLS = "liquidation-orders"
@@ -65,7 +66,7 @@ async def test_symbols_are_added_and_removed_at_the_venue_itself(
     assert fleet.collector.cycle.errors == 0
     assert fleet.collector.quarantine.total == 0
     assert fleet.collector.books.resyncs == 0
-    beat = fleet.collector._heartbeat()
+    beat = heartbeat(fleet.collector)
     assert len(beat.model_dump_json()) < MAX_HEARTBEAT_BYTES / 2, beat
     assert beat.details["process"]["tasks"] > 0
     for counts in fleet.collector.outbox.ledger.as_dict().values():

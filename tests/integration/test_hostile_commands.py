@@ -255,7 +255,7 @@ def _strange() -> list[Hostile]:
 
 
 def _unknown() -> list[Hostile]:
-    names = ["", " ", "ADD_SYMBOL", "drop", "reload_config", "x." * 200 + "#", "é" * 300, "*", "#"]
+    names = ["", " ", "ADD_SYMBOL", "drop", "reload", "x." * 200 + "#", "é" * 300, "*", "#"]
     names += ["__class__", "add_symbol\n", "\u202eadd_symbol", "\x00", "control.response.x"]
     return [_of("unknown", {"command": name}, "unknown_command") for name in names]
 
@@ -276,6 +276,8 @@ def _wrong_fields() -> list[Hostile]:
     bodies += [{"command": "set_symbols", "symbols": [], "correlation_id": one} for one in ids]
     bodies += [{"command": "set_symbols"}, {"command": "add_symbol"}, {"command": "add_task"}]
     bodies += [{"command": "remove_task"}, {"command": "rollback"}, {"command": "restart_worker"}]
+    hosts: tuple[Any, ...] = (1, [], "", "\n", "x" * 256)
+    bodies += [{"command": "reload_config", "host": host} for host in hosts]
     bodies += [{"command": "enable_exchange"}, {"command": "disable_exchange", "exchange": []}]
     return [_of("wrong field", body, "invalid_command") for body in bodies]
 

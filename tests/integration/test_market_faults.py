@@ -14,6 +14,7 @@ from tests.books import VENUES
 from tests.collecting import Fleet, collecting, each_venue
 from tests.venues import Simulator, simulated_venues
 from tests.waiting import eventually
+from workers.collector.heartbeat import heartbeat
 
 BTC, ETH, DOGE = "BTC/USDT:USDT", "ETH/USDT:USDT", "DOGE/USDT:USDT"
 NEW = "NEWCOIN/USDT:USDT"
@@ -152,7 +153,7 @@ async def _delisted(venue: str, simulator: Simulator, fleet: Fleet, what: str) -
     began = time.monotonic()
     await eventually(lambda: BTC not in fleet.collector.intake.parts, 100, f"{what}: gone")
     took_s = time.monotonic() - began
-    assert fleet.collector._heartbeat().details["unlisted"] == [BTC], what
+    assert heartbeat(fleet.collector).details["unlisted"] == [BTC], what
     count = fleet.consumer.count(key("ticker", venue, BTC))
     await asyncio.sleep(3)
     assert fleet.consumer.count(key("ticker", venue, BTC)) == count, what

@@ -10,7 +10,7 @@ import pytest
 
 from shared.budget import Budget
 from shared.clock import SystemClock
-from shared.config import VenueConfig, VenueKeys, VenueUrls
+from shared.config import VenueConfig, VenueUrls
 from shared.kinds import Kind
 from shared.tasks import ended
 from simulator.happening import Rates
@@ -20,7 +20,7 @@ from tests.venues import VENUES
 from tests.waiting import eventually
 from workers.collector.catalogue import CATALOGUE
 from workers.collector.catalogue.row import StreamKind, Subscription
-from workers.collector.client import VenueClient
+from workers.collector.client import Access, VenueClient
 from workers.collector.events import Event
 from workers.collector.recording.tap import Tap
 from workers.collector.recording.tape import Tape
@@ -51,7 +51,7 @@ async def taped(venue: str) -> AsyncIterator[tuple[VenueClient, Tape]]:
         base, clock, row = f"127.0.0.1:{server.port}/{venue}", SystemClock(), CATALOGUE[venue]
         config = VenueConfig(urls=VenueUrls(rest=f"http://{base}", ws=f"ws://{base}"))
         budget = Budget({venue: row.limit}, clock)
-        client = VenueClient(row, config, VenueKeys(), budget, clock)
+        client = VenueClient(row, Access(config), budget, clock)
         client.send_frames_to(Ignoring())
         tape = Tape(time.time_ns)
         client.record_by(Tap(tape, ()))

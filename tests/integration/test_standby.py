@@ -5,7 +5,7 @@ from pathlib import Path
 
 from shared.broker import publish
 from shared.clock import SystemClock
-from shared.config import Config, Environment, Settings
+from shared.config import AppConfig, Environment, Settings
 from shared.host_exchanges import HostExchanges, exchanges_path, write_host_exchanges
 from shared.service import Stop
 from shared.status import Heartbeat
@@ -24,7 +24,7 @@ async def test_the_announced_name_is_taken(broker_url: str, tmp_path: Path) -> N
         host_id="a",
         egress="a",
     )
-    settings = Settings(config=Config(exchanges=("htx",)), environment=environment, keys={})
+    settings = Settings(config=AppConfig(exchanges=("htx",)), environment=environment, keys={})
     path = exchanges_path(tmp_path)
     write_host_exchanges(path, HostExchanges(added=("okx",)))
     async with client(broker_url) as fleet:

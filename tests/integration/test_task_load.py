@@ -17,6 +17,7 @@ from shared.topology import task_key
 from tests.collecting import Fleet, collecting, each_venue
 from tests.venues import VENUES, Simulator, simulated_venues
 from tests.waiting import eventually
+from workers.collector.heartbeat import heartbeat
 
 BTC, ETH = "BTC/USDT:USDT", "ETH/USDT:USDT"
 #: Of one symbol's best prices: the path, and what its query has that of all symbols has not.
@@ -128,7 +129,7 @@ async def _while_the_stream_lives(play: Play) -> None:
     assert (result.kind, result.task_id, result.symbol) == ("ticker", "ticker-0", BTC)
     counts = play.fleet.collector.tasks.counts()
     assert (counts["running"], counts["failing"]) == (100, {})
-    beat = play.fleet.collector._heartbeat()
+    beat = heartbeat(play.fleet.collector)
     assert len(beat.model_dump_json()) < MAX_HEARTBEAT_BYTES
     message = next(m for m in play.fleet.consumer.messages if m.routing_key == play.keys[0])
     assert message.type == "task"

@@ -8,6 +8,7 @@ import pytest
 from tests.collecting import collecting, each_venue
 from tests.venues import Simulator
 from tests.waiting import eventually
+from workers.collector.heartbeat import heartbeat
 
 BTC = "BTC/USDT:USDT"
 #: By their header `Date` alone a venue's time is known to the second.
@@ -32,13 +33,13 @@ async def _skewed(venue: str, simulator: Simulator, broker_url: str, directory: 
             return trades[0]["received_at"] - trades[0]["timestamp"] if trades else None
 
         await eventually(lambda: lateness_ms() and clock.offset_ms is not None, 30, venue)
-        _is_about(fleet.collector._heartbeat().details["clock"], venue, 0, skewed=False)
+        _is_about(heartbeat(fleet.collector).details["clock"], venue, 0, skewed=False)
 
         id_ = await simulator.fault(venue, "clock_skew", ms=SKEW_MS)
         appeared = time.monotonic()
         await eventually(lambda: clock.skewed, 60, f"{venue}: flagged")
         assert time.monotonic() - appeared < 60
-        _is_about(fleet.collector._heartbeat().details["clock"], venue, SKEW_MS, skewed=True)
+        _is_about(heartbeat(fleet.collector).details["clock"], venue, SKEW_MS, skewed=True)
         told = f"{venue}: stamps as the venue says them"
         await eventually(lambda: lateness_ms() == pytest.approx(-SKEW_MS, abs=3000), 30, told)
 

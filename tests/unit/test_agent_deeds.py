@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from cli.supervisor_conf import PROGRAMS
+from shared.config import Environment, read_environment
 from shared.errands import Action, Errand
 from shared.errors import ErrandError
 from shared.host_exchanges import HostExchanges, exchanges_path, read_host_exchanges
@@ -48,6 +49,9 @@ class Host(Supervisord):
         assert name in self.configured
         self.pids.setdefault(name, 0)
 
+    async def signal(self, name: str, word: str) -> None:
+        self.did.append(f"{word} {name}")
+
     async def stop(self, name: str) -> None:
         self.did.append(f"stop {name}")
         self.pids[name] = 0
@@ -75,7 +79,7 @@ class Desk:
 
     def __post_init__(self) -> None:
         self.book = ErrandBook(self.home / "errands.json", self.clock)
-        self.deeds = Deeds(self.home, "a", self.host, self.book)
+        self.deeds = Deeds(environment(self.home), self.host, self.book)
 
     def waiting(self, action: Action, worker: str = "", exchange: str = "") -> Waiting:
         self.sent += 1
@@ -101,6 +105,11 @@ class Desk:
     @property
     def exchanges(self) -> HostExchanges:
         return read_host_exchanges(exchanges_path(self.home))
+
+
+def environment(home: Path) -> Environment:
+    given = {"FLEET_HOME": str(home), "FLEET_HOST_ID": "a", "FLEET_CONFIG": str(home / "c.json")}
+    return read_environment(given)
 
 
 def added(home: Path) -> list[Path]:
@@ -202,6 +211,24 @@ async def test_leaving_restarts_the_collectors_of_that_venue_alone(desk: Desk) -
     assert all(desk.host.pids[name] for name in ("collector-gate", "collector-gate-1"))
 
 
+async def test_a_reload_signals_those_that_read_the_configuration_and_no_other(
+    desk: Desk,
+) -> None:
+    (desk.home / "c.json").write_text('{"exchanges": ["gate"]}')
+    desk.host.pids |= {"broker": 7, "epmd": 8, "simulator": 9, "agent": 10, "coordinator": 0}
+    told = await desk.do("reload")
+    signalled = [deed.removeprefix("HUP ") for deed in desk.host.did]
+    assert signalled == ["agent", "collector-gate", "collector-gate-1", "collector-htx"]
+    assert told == "4 programs look at their configuration"
+
+
+async def test_a_wrong_configuration_signals_nobody_and_is_told(desk: Desk) -> None:
+    (desk.home / "c.json").write_text('{"exchanges": []}')
+    with pytest.raises(ErrandError, match=r"stays as it is.*exchanges"):
+        await desk.do("reload")
+    assert desk.host.did == []
+
+
 async def test_leaving_starts_nothing_that_was_stopped(desk: Desk) -> None:
     desk.host.pids["collector-gate"] = 0
     await desk.do("leave", exchange="gate")
@@ -214,7 +241,7 @@ async def test_without_supervisord_errands_fail_with_a_reason_and_change_nothing
     clock = FakeClock()
     for url in (None, "http://127.0.0.1:9001", f"unix://{tmp_path}/none.sock"):
         book = ErrandBook(tmp_path / "errands.json", clock)
-        deeds = Deeds(tmp_path, "a", Supervisord(url, clock), book)
+        deeds = Deeds(environment(tmp_path), Supervisord(url, clock), book)
         for action, fields in (
             ("restart", {"worker": "gate-0@a"}),
             ("add", {"exchange": "okx"}),

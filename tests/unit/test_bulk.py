@@ -9,6 +9,7 @@ import pytest
 
 from shared.budget import RequestClass
 from shared.config import Collection
+from shared.config.live import Live
 from shared.errors import CircuitBreakerOpenError, ExchangeError, NetworkError
 from tests.recording import BTC, Recording
 from tests.scheduling import let_run
@@ -75,7 +76,7 @@ class Desk(Recording):
         row: Any = Row()
         log = logging.getLogger("test")
         collection = Collection(retry_attempts=1, retry_delays=(1,))
-        self.bulk = BulkCycle(row, self.client, self.intake, collection, self.schedule, log)
+        self.bulk = BulkCycle(row, self.client, self.intake, Live(collection), self.schedule, log)
         self.unsaid: list[str] = []
         self.bulk.on_unsaid = self.unsaid.append
 

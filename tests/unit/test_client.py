@@ -11,7 +11,7 @@ from shared.config import VenueConfig, VenueKeys, VenueUrls
 from tests.fakes import FakeClock
 from workers.collector.catalogue import CATALOGUE
 from workers.collector.catalogue.row import StreamKind, Subscription
-from workers.collector.client import VenueClient
+from workers.collector.client import Access, VenueClient
 
 BTC = "BTC/USDT:USDT"
 
@@ -23,7 +23,7 @@ def test_every_row_of_the_catalogue_makes_a_client_that_points_where_it_is_told(
     urls = VenueUrls(rest="http://127.0.0.1:1/v/", ws="ws://127.0.0.1:1/v")
     config = VenueConfig(urls=urls, options={"ws": {"mine": 1}})
     keys = VenueKeys.model_validate({"apiKey": "k", "password": "p"})
-    client = VenueClient(venue, config, keys, Budget({name: venue.limit}, clock), clock)
+    client = VenueClient(venue, Access(config, keys), Budget({name: venue.limit}, clock), clock)
     exchange = client._ccxt
     assert exchange.options["ws"]["mine"] == 1
     assert (exchange.apiKey, exchange.password) == ("k", "p")
@@ -39,7 +39,7 @@ async def test_a_wait_that_ccxt_cancels_is_a_lost_connection_and_ours_is_a_cance
 
     venue, clock = CATALOGUE["gate"], FakeClock()
     budget = Budget({"gate": venue.limit}, clock)
-    client = VenueClient(venue, VenueConfig(), VenueKeys(), budget, clock)
+    client = VenueClient(venue, Access(), budget, clock)
     futures: list[asyncio.Future[Any]] = []
 
     async def watch(*_: Any, **__: Any) -> Any:
@@ -65,7 +65,7 @@ async def test_a_list_of_markets_that_is_all_but_empty_is_no_list(
     """Venues in trouble answer with nothing, in good form: that ends no stream."""
     venue, clock = CATALOGUE["bitget"], FakeClock()
     budget = Budget({"bitget": venue.limit}, clock)
-    client = VenueClient(venue, VenueConfig(), VenueKeys(), budget, clock)
+    client = VenueClient(venue, Access(), budget, clock)
     exchange, listed = client._ccxt, [market(f"C{n}") for n in range(4)]
 
     async def fetch_markets(_params: Any = None) -> list[dict[str, Any]]:

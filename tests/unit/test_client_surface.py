@@ -20,6 +20,7 @@ METHODS = {
     *("close", "stream", "add_symbol", "remove_symbol", "set_symbols", "get_symbols", "get_state"),
     *("get_statistics", "add_task", "remove_task", "list_tasks", "enable_exchange"),
     *("disable_exchange", "get_workers", "get_history", "rollback", "restart_worker"),
+    "reload_config",
 }
 EXAMPLES: dict[str, dict[str, Any]] = {
     "add_symbol": {"symbol": "BTC/USDT:USDT", "exchange": "binance", "expected_revision": 3},
@@ -39,6 +40,7 @@ EXAMPLES: dict[str, dict[str, Any]] = {
     "get_history": {"limit": 5, "before": 9},
     "rollback": {"to": 3},
     "restart_worker": {"worker": "binance-0@h"},
+    "reload_config": {"host": "h"},
 }  # fmt: skip
 
 

@@ -9,7 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from shared.budget import Budget, Limit, RequestClass
-from shared.config import MaxAge
+from shared.config import Collection
+from shared.config.live import Live
 from shared.errors import (
     ConfigurationError,
     DataProcessingError,
@@ -51,7 +52,7 @@ def complete(**changes: Any) -> Parts:
 
 
 def assembled(parts: Parts) -> Any:
-    return Assembler("binance", 1000, MaxAge()).assemble(parts, NOW, NOW_MS)
+    return Assembler("binance", 1000, Live(Collection())).assemble(parts, NOW, NOW_MS)
 
 
 def test_a_complete_symbol_becomes_one_message() -> None:

@@ -79,7 +79,7 @@ def test_venue_settings_are_found_under_any_name(config_path: Path) -> None:
 def test_the_environment_wins_over_the_file(
     config_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv("FLEET_RABBITMQ__PORT", "5999")
+    monkeypatch.setenv("CRYPTO_COLLECTOR_RABBITMQ__PORT", "5999")
     assert load_config(written(config_path, GOOD)).rabbitmq.port == 5999
 
 

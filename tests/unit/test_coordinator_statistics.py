@@ -14,7 +14,7 @@ from coordinator.registry import Registry
 from coordinator.roster import FORGOTTEN_S, GONE_S, Roster
 from coordinator.statistics import Totals, answer_data, block
 from coordinator.tally import Tally
-from shared.config import Config
+from shared.config import AppConfig
 from shared.status import Heartbeat, State, Statistics
 from tests.fakes import FakeClock
 
@@ -144,8 +144,8 @@ def test_the_oldest_answers_go_when_there_are_too_many_or_too_much() -> None:
     assert table.bytes == 1 + 9 + 5, "as a string within JSON"
 
 
-def config(*symbols: str, exchanges: tuple[str, ...] = ("binance", "gateio")) -> Config:
-    return Config(exchanges=exchanges, symbols=symbols)
+def config(*symbols: str, exchanges: tuple[str, ...] = ("binance", "gateio")) -> AppConfig:
+    return AppConfig(exchanges=exchanges, symbols=symbols)
 
 
 def seeded() -> Registry:

@@ -8,11 +8,10 @@ from typing import Any
 import pytest
 
 from shared.budget import Budget
-from shared.config import VenueConfig, VenueKeys
 from shared.errors import CircuitBreakerOpenError, NetworkError
 from tests.fakes import FakeClock
 from workers.collector.catalogue import CATALOGUE
-from workers.collector.client import VenueClient
+from workers.collector.client import Access, VenueClient
 from workers.collector.listings import Listings
 
 
@@ -58,7 +57,7 @@ async def test_what_is_there_while_the_markets_are_learned_anew_can_be_collected
     """Some connections would stay for ever otherwise, at each refresh."""
     venue, clock = CATALOGUE["binance"], FakeClock()
     budget = Budget({venue.name: venue.limit}, clock)
-    client = VenueClient(venue, VenueConfig(), VenueKeys(), budget, clock)
+    client = VenueClient(venue, Access(), budget, clock)
 
     async def fetch_markets(_params: Any = None) -> list[dict[str, Any]]:
         return []

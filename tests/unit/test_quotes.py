@@ -7,7 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from shared.config import MaxAge
+from shared.config import Collection, MaxAge
+from shared.config.live import Live
 from shared.messages import BestPrices, Overview, Ticker
 from tests.recording import BTC, Recording
 from workers.collector.events import Day, Quote, RestUpdate, Summary
@@ -22,7 +23,7 @@ DAY = Day(99.0, 110.0, 90.0, 1.0, 1.01, 5000.0, 500_000.0)
 def recording() -> Recording:
     recording = Recording()
     recording.intake.route(Quote, Quotes(recording.publishing).take)
-    overviews = Overviews(recording.publishing, MaxAge(), ())
+    overviews = Overviews(recording.publishing, Live(Collection()), ())
     recording.intake.route(Summary, overviews.take)
     return recording
 
@@ -51,7 +52,7 @@ def test_the_last_price_is_the_newest_of_trades_bodies_and_quotes(recording: Rec
 def test_what_bodies_and_frames_say_goes_out_with_the_next_quote(recording: Recording) -> None:
     clock = recording.clock
     clock.elapsed_s = 10
-    overviews = Overviews(recording.publishing, MaxAge(), ())
+    overviews = Overviews(recording.publishing, Live(Collection()), ())
     update = RestUpdate(BTC, day=DAY, mark_price=100.1)
     overviews.apply(recording.parts, update, clock.monotonic() - 2)
     recording.intake.on_events([quote()], 7)
@@ -67,7 +68,7 @@ def test_what_bodies_and_frames_say_goes_out_with_the_next_quote(recording: Reco
 
 
 async def test_mark_prices_that_nobody_renews_become_null(recording: Recording) -> None:
-    overviews = Overviews(recording.publishing, MaxAge(), ())
+    overviews = Overviews(recording.publishing, Live(Collection()), ())
     now = recording.clock.monotonic()
     overviews.apply(recording.parts, RestUpdate(BTC, day=DAY, mark_price=100.1), now)
     recording.clock.elapsed_s = MaxAge().mark_price_s + 1
@@ -112,7 +113,7 @@ def test_a_quote_that_does_not_validate_changes_nothing(recording: Recording, ba
 
 
 def test_a_body_that_does_not_validate_leaves_what_was_known(recording: Recording) -> None:
-    overviews = Overviews(recording.publishing, MaxAge(), ())
+    overviews = Overviews(recording.publishing, Live(Collection()), ())
     overviews.apply(recording.parts, RestUpdate(BTC, day=DAY), 0.0)
     wrong = DAY._replace(base_volume=-1.0)
     overviews.apply(recording.parts, RestUpdate(BTC, day=wrong), 1.0)
@@ -144,7 +145,7 @@ def test_every_body_parses_back(
 ) -> None:
     recording = Recording()
     recording.intake.route(Quote, Quotes(recording.publishing).take)
-    overviews = Overviews(recording.publishing, MaxAge(), ())
+    overviews = Overviews(recording.publishing, Live(Collection()), ())
     update = RestUpdate(BTC, day=day, mark_price=mark)
     overviews.apply(recording.parts, update, recording.clock.monotonic())
     event = quote(bid=bid, ask=bid + spread, bid_size=size)

@@ -4,7 +4,8 @@ from typing import Any
 
 import pytest
 
-from shared.config import MaxAge
+from shared.config import Collection, MaxAge
+from shared.config.live import Live
 from shared.messages import Liquidation, OpenInterest, PredictedFunding
 from tests.recording import BTC, Recording
 from workers.collector.events import Liquidated, RestUpdate, Summary
@@ -28,9 +29,9 @@ def recording() -> Recording:
 def overviews(recording: Recording) -> Overviews:
     listeners = (
         OpenInterests(recording.publishing).heard,
-        PredictedFundings(recording.publishing, MaxAge()).heard,
+        PredictedFundings(recording.publishing, Live(Collection())).heard,
     )
-    overviews = Overviews(recording.publishing, MaxAge(), listeners)
+    overviews = Overviews(recording.publishing, Live(Collection()), listeners)
     recording.intake.route(Summary, overviews.take)
     recording.intake.route(Liquidated, Liquidations(recording.publishing).take)
     return overviews

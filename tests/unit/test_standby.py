@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from shared.config import Config, Environment, Settings
+from shared.config import AppConfig, Environment, Settings
 from shared.files import write_json
 from shared.host_exchanges import HostExchanges, exchanges_path, write_host_exchanges
 from shared.service import Stop
@@ -26,7 +26,7 @@ def settings(home: Path, *exchanges: str) -> Settings:
         host_id="a",
         egress="a",
     )
-    return Settings(config=Config(exchanges=exchanges), environment=environment, keys={})
+    return Settings(config=AppConfig(exchanges=exchanges), environment=environment, keys={})
 
 
 def standby(home: Path, *exchanges: str, venue: str = "gate", index: int = 0) -> Standby:

@@ -4,13 +4,12 @@ import argparse
 import sys
 
 from shared.clock import SystemClock
-from shared.config import Settings
-from shared.service import Stop, run
+from shared.service import Life, run
 from workers.agent.agent import PROGRAM, Agent
 
 
-async def _serve(settings: Settings, stop: Stop) -> None:
-    await Agent(settings, SystemClock()).run(stop)
+async def _serve(life: Life) -> None:
+    await Agent(life.settings, SystemClock()).run(life.stop)
 
 
 def main() -> int:

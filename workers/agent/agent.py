@@ -32,7 +32,7 @@ class Agent:
         broker = Broker.of(settings, self.worker)
         supervisord = Supervisord(environment.supervisor_url, clock)
         self.book = ErrandBook(settings.state_dir(PROGRAM) / "errands.json", clock)
-        self.deeds = Deeds(environment.home, environment.host_id, supervisord, self.book)
+        self.deeds = Deeds(environment, supervisord, self.book)
         self.mailbox = Mailbox(broker, self.worker, self.book)
         self.pulse = Pulse(broker, self.worker, supervisord, self._report, clock)
         self._busy = asyncio.Lock()

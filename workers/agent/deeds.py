@@ -1,10 +1,10 @@
 """What an agent can do: each errand as steps that may be begun again after a crash."""
 
 import logging
-from pathlib import Path
 
+from shared.config import Environment, load_settings
 from shared.errands import Errand
-from shared.errors import ErrandError
+from shared.errors import ConfigurationError, ErrandError
 from shared.host_exchanges import (
     HostExchanges,
     exchanges_path,
@@ -18,6 +18,7 @@ from workers.agent.programs import (
     collector_of,
     is_collector_of,
     program_of,
+    reads_configuration,
 )
 from workers.agent.supervisord import Supervisord
 
@@ -27,8 +28,12 @@ log = logging.getLogger("main")
 class Deeds:
     """Each gives a line that says what was done. Raises ErrandError, OSError."""
 
-    def __init__(self, home: Path, host: str, supervisord: Supervisord, book: ErrandBook) -> None:
-        self._host = host
+    def __init__(
+        self, environment: Environment, supervisord: Supervisord, book: ErrandBook
+    ) -> None:
+        home = environment.home
+        self._environment = environment
+        self._host = environment.host_id
         self._supervisord = supervisord
         self._book = book
         self._files = ProgramFiles(home / "supervisor")
@@ -50,6 +55,8 @@ class Deeds:
                 return await self._add(errand)
             case "leave":
                 return await self._leave(waiting)
+            case "reload":
+                return await self._reload()
 
     async def _restart(self, waiting: Waiting, names: list[str]) -> str:
         """One after the other. Those that were restarted before a crash of ours are not again."""
@@ -91,6 +98,17 @@ class Deeds:
         names = [name for name, p in found.items() if is_collector_of(name, venue) and p.up]
         await self._restart(waiting, names)
         return f"{', '.join(names) or 'nothing'} collects no more, and waits"
+
+    async def _reload(self) -> str:
+        try:
+            load_settings(self._environment)
+        except ConfigurationError as error:
+            raise ErrandError(f"the configuration stays as it is: {error}") from error
+        found = await self._supervisord.programs()
+        names = sorted(name for name, p in found.items() if p.up and reads_configuration(name))
+        for name in names:
+            await self._supervisord.signal(name, "HUP")
+        return f"{len(names)} programs look at their configuration"
 
     def _write(self, exchanges: HostExchanges) -> None:
         write_host_exchanges(self._path, exchanges)

@@ -73,6 +73,12 @@ def program_of(worker: str, host: str) -> str:
     return collector_of(worker, host).name
 
 
+def reads_configuration(name: str) -> bool:
+    """Whether a program is one of ours that looks at its configuration when it is told to; others
+    would end by the signal."""
+    return name in (*_SINGLE, "agent") or re.fullmatch(r"collector-[a-z]+(-\d)?", name) is not None
+
+
 def is_collector_of(name: str, venue: str) -> bool:
     """Whether a program is one of the venue's collectors, whatever its index."""
     return re.fullmatch(rf"collector-{re.escape(venue)}(-\d)?", name) is not None

@@ -71,6 +71,10 @@ class Supervisord:
         while not (program := await self.program(name)).down:
             await self._patience(program, deadline, "does not end")
 
+    async def signal(self, name: str, word: str) -> None:
+        """Have a program's process hear a signal, `HUP`; one that does not run has no need to."""
+        await self._ask("signalProcess", name, word, fine=_NOT_RUNNING)
+
     async def start(self, name: str) -> None:
         """Until it runs, for long enough that supervisord calls it running."""
         deadline = self._clock.monotonic() + _START_S

@@ -5,9 +5,8 @@ import sys
 from pathlib import Path
 
 from shared.clock import SystemClock
-from shared.config import Settings
 from shared.errors import ConfigurationError
-from shared.service import EXIT_CONFIG, Stop, run
+from shared.service import EXIT_CONFIG, Life, run
 from shared.venues import canonical_venue
 from workers.collector import lean_ccxt
 from workers.collector.standby import Standby, program_name
@@ -40,22 +39,25 @@ def main() -> int:
         sys.stderr.write(f"{error}\n")
         return EXIT_CONFIG
 
-    async def collect(settings: Settings, stop: Stop) -> None:
-        exchange = await Standby(settings, venue, given.index, SystemClock()).name(stop)
+    async def collect(life: Life) -> None:
+        waiting = Standby(life.settings, venue, given.index, SystemClock())
+        exchange = await waiting.name(life.stop)
         if exchange is None:
             return
         # Imported here: ccxt is 60 MB that a collector which only waits need not have.
         lean_ccxt.install()
         from workers.collector.collector import Collector
 
-        await Collector(settings, venue, exchange, SystemClock(), given.index).run(stop)
+        collector = Collector(life.settings, venue, exchange, SystemClock(), given.index)
+        life.on_change(collector.reconfigure)
+        await collector.run(life.stop)
 
-    async def record(settings: Settings, stop: Stop) -> None:
+    async def record(life: Life) -> None:
         lean_ccxt.install()
         from workers.collector.recording import only
 
         wish = only.Wish(given.seconds, given.out)
-        await only.record(settings, venue, wish, SystemClock(), stop)
+        await only.record(life.settings, venue, wish, SystemClock(), life.stop)
 
     if given.record_only:
         return run(f"record-{venue}", record)

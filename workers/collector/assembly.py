@@ -4,7 +4,8 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from shared.config import MaxAge
+from shared.config import Collection
+from shared.config.live import Live
 from shared.errors import DataProcessingError
 from shared.messages import FuturesData, OrderbookData, TickerData
 from workers.collector.books.orderbook import OrderBook
@@ -21,17 +22,17 @@ OPTIONAL_PARTS = {
 class Assembler:
     """Makes FuturesData of one venue."""
 
-    def __init__(self, exchange: str, depth: int, max_age: MaxAge) -> None:
+    def __init__(self, exchange: str, depth: int, collection: Live[Collection]) -> None:
         self._exchange = exchange
         self._depth = depth
-        self._max_age = max_age
+        self._collection = collection
 
     def assemble(self, parts: Parts, now: float, now_ms: int) -> FuturesData:
         """One message at `now` (monotonic seconds, and wall clock milliseconds).
 
         Raises DataProcessingError where a required part is missing, too old or not valid.
         """
-        limits = self._max_age
+        limits = self._collection.value.max_age
         quote = _required(parts.quote, now, limits.ticker_s, "best bid and ask")
         book = _required(parts.book, now, limits.orderbook_s, "order book")
         last = _required(parts.last, now, float("inf"), "last price")

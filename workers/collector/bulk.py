@@ -6,6 +6,7 @@ from functools import partial
 
 from shared.budget import RequestClass
 from shared.config import Collection
+from shared.config.live import Live
 from shared.errors import CircuitBreakerOpenError, ExchangeError, RetryExhaustedError
 from shared.retry import retried
 from workers.collector.catalogue.row import BulkCall, Venue
@@ -30,7 +31,7 @@ class BulkCycle:
         venue: Venue,
         client: VenueClient,
         intake: Intake,
-        collection: Collection,
+        collection: Live[Collection],
         schedule: Schedule,
         log: logging.Logger,
     ) -> None:
@@ -45,10 +46,7 @@ class BulkCycle:
         self.on_answer: Callable[[str, float, list[RestUpdate]], None] = lambda *_: None
         self._client = client
         self._intake = intake
-        self._interval_s = collection.interval_seconds
-        self._delays_s = collection.delays_s()
-        #: An answer that is older is no news of anything.
-        self._useful_s = max(collection.max_age.model_dump().values())
+        self._collection = collection
         self._clock = schedule.clock
         self._schedule = schedule
         self._log = log
@@ -67,7 +65,9 @@ class BulkCycle:
         With many of them a round takes longer than `refresh_s`: the budget sets the pace then, and
         what gets too old is published as null.
         """
-        since = self._clock.monotonic() - self._useful_s
+        # An answer that is older is no news of anything.
+        useful_s = max(self._collection.value.max_age.model_dump().values())
+        since = self._clock.monotonic() - useful_s
         for at, updates in self._answers.values():
             if at < since:
                 continue
@@ -116,7 +116,19 @@ class BulkCycle:
         )
 
     def _pace_s(self, call: BulkCall) -> float:
-        return call.refresh_s if call.per_symbol else max(self._interval_s, call.refresh_s)
+        """How often to ask. What the configuration says of tickers or funding rates gives way where
+        mark prices, which come with them, would be too old half of the time."""
+        collection = self._collection.value
+        own = {
+            "ticker": collection.ticker_interval_s,
+            "funding": collection.funding_rate_interval_s,
+        }
+        asked_s = own[call.subject] if call.subject else None
+        if asked_s is not None:
+            return min(asked_s, collection.max_age.mark_price_s / 2) if call.marks else asked_s
+        if call.per_symbol:
+            return call.refresh_s
+        return max(collection.interval_seconds, call.refresh_s)
 
     async def _ask(self, call: BulkCall, symbol: str | None) -> bool:
         if not self._asks_about(call, symbol):
@@ -124,14 +136,15 @@ class BulkCycle:
         fetch: Callable[[], Awaitable[Answer]] = partial(self._client.fetch, call, symbol)
         what = f"{call.name} of {symbol}" if symbol else call.name
         self._log.debug("Fetching %s", what)
+        delays_s = self._collection.value.delays_s()
         try:
             asked_at, updates = await retried(
-                fetch, self._delays_s, self._clock, partial(self._failed, what)
+                fetch, delays_s, self._clock, partial(self._failed, what, len(delays_s))
             )
         except (RetryExhaustedError, CircuitBreakerOpenError):
             return False  # told by `_failed`; or once, when the breaker opened
         except ExchangeError as error:
-            self._failed(what, error, 0)
+            self._failed(what, 0, error, 0)
             return False
         if symbol is None:
             self.take(call.name, asked_at, updates)
@@ -160,9 +173,9 @@ class BulkCycle:
             if symbol in before and symbol not in said:
                 self.on_unsaid(symbol)
 
-    def _failed(self, what: str, error: Exception, retry: int) -> None:
+    def _failed(self, what: str, retries: int, error: Exception, retry: int) -> None:
         self.failures += 1
-        suffix = f" (retry {retry}/{len(self._delays_s)})" if retry else ""
+        suffix = f" (retry {retry}/{retries})" if retry else ""
         self._log.error("Failed to fetch %s: %s%s", what, error, suffix)
 
 

@@ -5,7 +5,7 @@ import importlib
 import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -14,18 +14,17 @@ import ccxt
 from shared.breaker import Breaker
 from shared.budget import Budget, RequestClass
 from shared.clock import Clock
-from shared.config import VenueConfig, VenueKeys
-from shared.errors import NetworkError, NotSentError, SymbolNotListedError
+from shared.config import Performance, Settings, VenueConfig, VenueKeys
+from shared.errors import ConfigurationError, NetworkError, NotSentError, SymbolNotListedError
 from workers.collector.catalogue.row import BulkCall, Call, Subscription, Venue
 from workers.collector.edge import venue_errors
 from workers.collector.events import BookUpdate, Candle, Print, RestUpdate, Settled
-from workers.collector.hot import GRANTED_AT, ON_SENT, PREPAID, REQUEST_CLASS, FrameSink
+from workers.collector.hot import GRANTED_AT, ON_SENT, PREPAID, REQUEST_CLASS, FrameSink, Pool
 from workers.collector.readers import READERS
 from workers.collector.recording.tap import Tap
 from workers.collector.rest_trace import RestTrace
 from workers.collector.venue_clock import VenueClock
 
-_REST_TIMEOUT_MS = 10_000
 _REST_DEADLINE_S = 120.0  # of one call: its wait for the budget included
 _CLOSE_TIMEOUT_S = 1.5  # a venue that is frozen never answers the close of a websocket
 _UNWATCH_TIMEOUT_S = 3.0  # from when it was sent
@@ -42,6 +41,26 @@ class Market:
     contract_size: float
 
 
+@dataclass(frozen=True, slots=True)
+class Access:
+    """How users let us speak to a venue."""
+
+    config: VenueConfig = field(default_factory=VenueConfig)
+    keys: VenueKeys = field(default_factory=VenueKeys)
+    performance: Performance = field(default_factory=Performance)
+    trade_limit: int | None = None
+
+    @classmethod
+    def of(cls, settings: Settings, venue: str) -> "Access":
+        config = settings.config
+        return cls(
+            config=config.venue(venue),
+            keys=settings.keys.get(venue, VenueKeys()),
+            performance=config.performance,
+            trade_limit=config.collection.trade_limit,
+        )
+
+
 class Answer(NamedTuple):
     """What a REST body says, and when it was asked for (monotonic seconds)."""
 
@@ -52,9 +71,8 @@ class Answer(NamedTuple):
 class VenueClient:
     """One ccxt.pro instance, with our catalogue row, our budget and our sink."""
 
-    def __init__(
-        self, venue: Venue, config: VenueConfig, keys: VenueKeys, budget: Budget, clock: Clock
-    ) -> None:
+    def __init__(self, venue: Venue, access: Access, budget: Budget, clock: Clock) -> None:
+        """Raises ConfigurationError for a test network that the venue does not have."""
         self.markets: dict[str, Market] = {}  # by symbol
         self._known: dict[str, Market] = {}  # the same, with those that are not listed any more
         self.on_sent: Callable[[Subscription], None] = lambda _stream: None
@@ -64,9 +82,15 @@ class VenueClient:
         self._clock = clock
         self._budget = budget
         module = importlib.import_module(f"workers.collector.venues.{venue.module}")
-        self._ccxt: Any = getattr(module, venue.class_name)(_constructor(venue, config, keys))
+        self._ccxt: Any = getattr(module, venue.class_name)(_constructor(venue, access))
+        self._ccxt.pool = Pool(
+            access.performance.connection_pool_size, access.performance.connection_idle_s
+        )
+        self._page = _trade_page(venue, access)
         self._ccxt.budget = budget
         self._ccxt.budget_key = venue.name
+        if access.config.sandbox:
+            _go_to_sandbox(self._ccxt)
         self._ccxt.clock = clock
         self.breaker = self._ccxt.breaker = Breaker(clock)
         self.venue_clock = self._ccxt.venue_clock = VenueClock(clock, venue.server_time)
@@ -151,7 +175,7 @@ class VenueClient:
         """The newest trades, or those before `older_than`; oldest first, as many as one answer
         holds. Raises ExchangeError."""
         REQUEST_CLASS.set(RequestClass.REPAIR)
-        limit, exchange = self._venue.trades.limit, self._ccxt
+        limit, exchange = self._page, self._ccxt
         with self._errors_about(symbol):
             async with asyncio.timeout(_REST_DEADLINE_S):
                 if older_than is None:
@@ -250,18 +274,36 @@ class VenueClient:
         return await getattr(self._ccxt, call.method)(subject, **arguments)
 
 
-def _constructor(venue: Venue, config: VenueConfig, keys: VenueKeys) -> dict[str, Any]:
+def _constructor(venue: Venue, access: Access) -> dict[str, Any]:
     """What the ccxt class is made with; it merges nested dictionaries over its own."""
+    config = access.config
     made: dict[str, Any] = {
-        "timeout": _REST_TIMEOUT_MS,
+        "timeout": round(1000 * (config.timeout_s or access.performance.request_timeout_s)),
         "has": {"fetchCurrencies": False},  # else load_markets asks for them as well
         "options": _merged(venue.options, config.options),
-        **keys.credentials(),
+        **access.keys.credentials(),
     }
     if config.urls is not None:
         bases = {"rest": config.urls.rest.rstrip("/"), "ws": config.urls.ws.rstrip("/")}
         made["urls"] = {"api": _filled(venue.urls, bases)}
     return made
+
+
+def _go_to_sandbox(exchange: Any) -> None:
+    """ccxt's switch: other addresses, or a header with each request."""
+    if not exchange.urls.get("test") and "sandboxMode" not in exchange.options:
+        raise ConfigurationError(
+            f"exchange_configs.{exchange.budget_key}.sandbox: the venue has no test network"
+        )
+    exchange.set_sandbox_mode(True)
+
+
+def _trade_page(venue: Venue, access: Access) -> int:
+    """Trades that one request asks for. Where REST has no older ones, fewer would be a shorter
+    reach: then the venue's own number stays."""
+    if access.trade_limit is None or not venue.trades.pages:
+        return venue.trades.limit
+    return min(venue.trades.limit, access.trade_limit)
 
 
 def _filled(template: Any, bases: dict[str, str]) -> Any:

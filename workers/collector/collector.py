@@ -3,19 +3,20 @@
 import asyncio
 import logging
 from contextlib import nullcontext
+from functools import partial
 from pathlib import Path
 
 from shared.broker import Broker
 from shared.budget import Budget
 from shared.clock import Clock
-from shared.config import Collection, MaxAge, Settings, VenueKeys
+from shared.config import Settings
+from shared.config.live import Live
 from shared.custody import SpoolPlace
 from shared.errors import ExchangeError
-from shared.kinds import FUTURES
 from shared.outbox import Origin, Outbox
 from shared.sequence import Sequences
 from shared.service import Stop, every, running
-from shared.status import HEARTBEAT_S, Heartbeat, MarketList, State, Statistics
+from shared.status import HEARTBEAT_S, State
 from shared.vitals import Vitals, age_s
 from workers.collector.assembly import Assembler
 from workers.collector.books.keeper import BookKeeper
@@ -24,7 +25,7 @@ from workers.collector.bulk import BulkCycle
 from workers.collector.candles.candles import Candles
 from workers.collector.catalogue import CATALOGUE
 from workers.collector.catalogue.row import StreamKind, Subscription
-from workers.collector.client import VenueClient
+from workers.collector.client import Access, VenueClient
 from workers.collector.continuity.continuity import Continuity, Wanted
 from workers.collector.continuity.feeds import Feeds
 from workers.collector.cycle import TICK_S, WARM_UP_S, Cycle
@@ -40,6 +41,7 @@ from workers.collector.events import (
     Unread,
 )
 from workers.collector.grid import Grid
+from workers.collector.heartbeat import heartbeat, market_list
 from workers.collector.intake import Intake
 from workers.collector.liquidations import Liquidations
 from workers.collector.listings import Listings
@@ -65,8 +67,6 @@ _DRAIN_S = 5.0
 #: and how long until the last message is confirmed. See `shared.service.STOP_DEADLINE_S`.
 _HAND_OVER_S = 5.0
 _STOP_S = 8.5
-#: Names of symbols that the venue does not list, in a heartbeat at most.
-_UNLISTED_TOLD = 10
 
 
 class Collector:
@@ -88,6 +88,7 @@ class Collector:
         self.state: State = "starting"
         self.log = logging.getLogger(exchange)
         self.clock = clock
+        self.collection = Live(config.collection)
         self.vitals = Vitals(clock)
         state_dir = settings.state_dir(self.program)
         self.sequences = Sequences(state_dir / "sequences.json", self.epoch)
@@ -105,13 +106,7 @@ class Collector:
         publishing = Publishing(exchange, self.outbox, self.quarantine, clock)
         self.intake = Intake(publishing)
         self.budget = Budget({venue: row.limit}, clock, idle_s=age_s())
-        self.client = VenueClient(
-            row,
-            config.venue(venue),
-            settings.keys.get(venue, VenueKeys()),
-            self.budget,
-            clock,
-        )
+        self.client = VenueClient(row, Access.of(settings, venue), self.budget, clock)
         gauge = Gauge(self.budget, venue, self.client.breaker, self.vitals, clock)
         self.schedule = Schedule(gauge, clock)
         self.client.send_frames_to(self.intake)
@@ -127,7 +122,7 @@ class Collector:
         self.candles = Candles(row.candles, publishing, self.client, self.log)
         self.candles.time.offset_ms = lambda: self.client.venue_clock.offset_ms
         self.bulk = BulkCycle(
-            row, self.client, self.intake, config.collection, self.schedule, self.log
+            row, self.client, self.intake, self.collection, self.schedule, self.log
         )
         self.settlements = Settlements(
             row.funding_history,
@@ -136,7 +131,7 @@ class Collector:
             publishing,
             self.log,
         )
-        self.overviews = self._overviews(publishing, config.collection.max_age)
+        self.overviews = self._overviews(publishing)
         self.bulk.on_update = self.overviews.apply
         self.trades = Trades(
             publishing, dense=row.trades.dense, large=config.collection.large_trade
@@ -156,10 +151,10 @@ class Collector:
             ),
             state_dir / "watermarks.json",
         )
-        self.tasks = self._tasks(publishing, config.collection)
+        self.tasks = self._tasks(publishing)
         self._route(publishing)
         self.cycle = Cycle(
-            Assembler(exchange, row.book.depth, config.collection.max_age),
+            Assembler(exchange, row.book.depth, self.collection),
             self.intake,
             self.outbox,
             Grid(round(config.collection.interval_seconds * 1000)),
@@ -185,13 +180,15 @@ class Collector:
         self.answers.take = self.bulk.take
         self.bulk.asks, self.bulk.on_answer = self.answers.asks, self.answers.told
         tidings = Tidings(
-            self._heartbeat, self._market_list, lambda: self.sharing.holdings(self.state)
+            partial(heartbeat, self),
+            partial(market_list, self),
+            lambda: self.sharing.holdings(self.state),
         )
         self.status = StatusTeller(self.broker, tidings)
 
     def _route(self, publishing: Publishing) -> None:
         """Who takes the events of each type, and who hears of what."""
-        tops = BookTops(publishing)
+        tops = BookTops(publishing, self.collection.value.orderbook_depth)
         tops.on_unsound = self.books.doubt
         self.books.on_changed = tops.changed
         self.books.resubscribe = self.streams.resubscribe
@@ -209,6 +206,11 @@ class Collector:
         self.intake.route(Unread, self.books.unread)
         self.intake.route(Candle, self.candles.take)
         self.intake.route(Acknowledged, self.continuity.on_acknowledged)
+
+    def reconfigure(self, settings: Settings) -> None:
+        """Take up what needs no restart, see `shared.config.changes.LIVE`."""
+        self.collection.value = settings.config.collection
+        self.trades.large = settings.config.collection.large_trade
 
     def record_by(self, recorder: Recorder) -> None:
         """Keep what passes on the wire, from the start of `run` to its end."""
@@ -228,16 +230,16 @@ class Collector:
         else:
             self.log.info("The venue's clock and ours agree again")
 
-    def _overviews(self, publishing: Publishing, max_age: MaxAge) -> Overviews:
+    def _overviews(self, publishing: Publishing) -> Overviews:
         """Whatever is said of a symbol beside its prices, and who hears of it."""
         listeners = (
             OpenInterests(publishing).heard,
-            PredictedFundings(publishing, max_age).heard,
+            PredictedFundings(publishing, self.collection).heard,
             self.settlements.heard,
         )
-        return Overviews(publishing, max_age, listeners)
+        return Overviews(publishing, self.collection, listeners)
 
-    def _tasks(self, publishing: Publishing, collection: Collection) -> Tasks:
+    def _tasks(self, publishing: Publishing) -> Tasks:
         sources = Sources(
             parts=lambda: self.intake.parts,
             client=self.client,
@@ -246,8 +248,8 @@ class Collector:
             trades=self.trades,
             candles=self.candles,
             page=self.row.candles.page,
-            timeframes=collection.timeframes,
-            max_age=collection.max_age,
+            timeframes=self.timeframes,
+            collection=self.collection,
         )
         return Tasks(sources, publishing, self.schedule)
 
@@ -344,52 +346,6 @@ class Collector:
     def _snapshots_s(self, books: int) -> float:
         """How long the budget takes to let so many snapshots go, when half of it is for others."""
         return 2 * books * (self.row.book.snapshot_weight or 0) / self.row.limit.per_second
-
-    def _heartbeat(self) -> Heartbeat:
-        counts = self.outbox.ledger[FUTURES.name]
-        return Heartbeat(
-            role="collector",
-            exchange=self.exchange,
-            worker=self.worker,
-            epoch=self.epoch,
-            state=self.state,
-            sent_at=self.clock.now_ms(),
-            revision=self.desired.revision,
-            mailbox=self.desired.mailbox,
-            egress=self.egress,
-            statistics=Statistics(
-                success=self.cycle.success,
-                errors=self.cycle.errors,
-                published=counts.confirmed,
-                failed=counts.dropped.total(),
-            ),
-            details={
-                "process": self.vitals.read().as_dict(),
-                "symbols": len(self.intake.parts),
-                "unlisted": self.listings.unlisted[:_UNLISTED_TOLD],
-                "kinds": self.outbox.ledger.as_dict(),
-                "republished": self.outbox.republished,
-                "continuity": self.continuity.counts(),
-                "set_aside": self.quarantine.total,
-                "unwanted": self.intake.unwanted,
-                "dataless": self.intake.dataless,
-                "book_resyncs": self.books.resyncs,
-                "rest": self.client.breaker.state,
-                "rest_failures": self.bulk.failures,
-                "candles": self.candles.counts,
-                "clock": self.client.venue_clock.as_dict(),
-                **({"tasks": tasks} if (tasks := self.tasks.counts()) else {}),
-                **({"recording": self.recorder.counts()} if self.recorder else {}),
-            },
-        )
-
-    def _market_list(self) -> MarketList:
-        return MarketList(
-            exchange=self.exchange,
-            worker=self.worker,
-            symbols=list(self.client.markets),
-            volumes=self.bulk.turnover(),
-        )
 
     async def _save_sequences(self) -> None:
         """A disk that refuses costs the next run's first messages their `prev_seq`, no more."""

@@ -7,16 +7,17 @@ error.
 """
 
 import asyncio
+import ssl
 import time
 import zlib
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from contextvars import ContextVar
 from email.utils import parsedate_to_datetime
 from functools import partial
-from typing import Any, Protocol, TypeVar
+from typing import Any, NamedTuple, Protocol, TypeVar
 
 import ccxt
-from aiohttp import WSMessage, WSMsgType
+from aiohttp import ClientSession, TCPConnector, WSMessage, WSMsgType
 
 from shared.breaker import Breaker
 from shared.budget import Budget, RequestClass
@@ -47,6 +48,13 @@ _DEFAULT_RETRY_AFTER_S = 60.0
 _GZIP = 16 + zlib.MAX_WBITS
 
 
+class Pool(NamedTuple):
+    """Connections to a venue, websockets among them: how many, and how long unused ones stay."""
+
+    size: int
+    idle_s: float
+
+
 class FrameSink(Protocol):
     """Where peeled frames go. No method may raise or wait."""
 
@@ -74,8 +82,12 @@ class HotFrames:
     venue_clock: VenueClock
     rest_trace: RestTrace | None = None
     tap: Tap | None = None  # of a recording
-    session: Any  # ccxt's, of aiohttp
+    pool: Pool = Pool(100, 30.0)
+    session: Any  # of aiohttp
     markets: Any  # ccxt's, by symbol; None before the first list
+    cafile: str
+    aiohttp_trust_env: bool
+    closed_by_user: bool
 
     def peel(self, frame: Any) -> Sequence[Event] | None:
         """The events of a hot frame, or None for a frame that is ccxt's business."""
@@ -105,7 +117,17 @@ class HotFrames:
         return said
 
     def open(self, lazy: bool = False) -> None:
-        """ccxt makes its session here when it needs one."""
+        """ccxt makes its session here when it needs one; it takes and closes ours."""
+        if self.session is None and not (lazy and self.closed_by_user):
+            self.tcp_connector = TCPConnector(
+                ssl=ssl.create_default_context(cafile=self.cafile),
+                limit=self.pool.size,
+                keepalive_timeout=self.pool.idle_s,
+                happy_eyeballs_delay=0,
+            )
+            self.session = ClientSession(
+                connector=self.tcp_connector, trust_env=self.aiohttp_trust_env
+            )
         super().open(lazy)  # type: ignore[misc]
         if self.session is not None and self.rest_trace is not None:
             self.rest_trace.follow(self.session)

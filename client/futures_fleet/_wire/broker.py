@@ -83,6 +83,7 @@ class Broker:
     def __init__(self, url: str, name: str, topology: Topology, declares: bool) -> None:
         self._url = URL(url).update_query(_with_defaults(URL(url)))
         self.name = name
+        self.application: dict[str, str] = {}  # `product` and `version`, as the broker shows them
         self.topology = topology
         self.declares = declares
         self.declared = asyncio.Event()  # the topology was there at least once
@@ -184,7 +185,7 @@ class Broker:
                 await declared.bind(exchange, key)
 
     def _properties(self, purpose: str) -> FieldTable:
-        return {"connection_name": f"{self.name} {purpose}"}
+        return {"connection_name": f"{self.name} {purpose}", **self.application}
 
 
 async def own_queue(

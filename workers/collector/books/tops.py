@@ -25,9 +25,10 @@ DEPTH_BPS = (5, 10, 25, 50)
 class BookTops:
     """Publishes a change at once, or when the symbol's next turn has come."""
 
-    def __init__(self, publishing: Publishing) -> None:
+    def __init__(self, publishing: Publishing, depth: int = LEVELS) -> None:
         self.on_unsound: Callable[[str, str], None] = lambda _symbol, _reason: None
         self._publishing = publishing
+        self._depth = depth
         self._clock = publishing.clock
         self._pace = Pace(INTERVAL_S)
         self._waiting: set[str] = set()
@@ -55,7 +56,7 @@ class BookTops:
         self._pace.use(parts.symbol, self._clock.monotonic())
         received_at = ms_at(self._clock, book.at)
         try:
-            body = top_of(book, LEVELS, parts, self._publishing.exchange, received_at)
+            body = top_of(book, self._depth, parts, self._publishing.exchange, received_at)
         except ValidationError as error:
             sample = levels(book, 2, parts.contract_size)
             self._publishing.reject(ORDERBOOK, parts.symbol, error, sample)

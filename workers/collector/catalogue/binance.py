@@ -66,9 +66,16 @@ BINANCE = Venue(
         ),
     },
     bulk=(
-        BulkCall("tickers", "fetch_tickers", "tickers"),
+        BulkCall("tickers", "fetch_tickers", "tickers", subject="ticker"),
         BulkCall("best prices", "fetch_bids_asks", "best_prices"),
-        BulkCall("funding rates", "fetch_funding_rates", "funding", extra_weight=9),
+        BulkCall(
+            "funding rates",
+            "fetch_funding_rates",
+            "funding",
+            extra_weight=9,
+            subject="funding",
+            marks=True,
+        ),
         # No bulk form.
         BulkCall(
             "open interest",

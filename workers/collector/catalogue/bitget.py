@@ -47,8 +47,8 @@ BITGET = Venue(
         ),
     },
     bulk=(
-        BulkCall("tickers", "fetch_tickers", "tickers"),
-        BulkCall("funding rates", "fetch_funding_rates", "funding"),
+        BulkCall("tickers", "fetch_tickers", "tickers", subject="ticker", marks=True),
+        BulkCall("funding rates", "fetch_funding_rates", "funding", subject="funding"),
     ),
     book=BookFeed(
         depth=200,

@@ -43,7 +43,9 @@ BYBIT = Venue(
             Call("un_watch_ohlcv", arguments={"params": {}}),
         ),
     },
-    bulk=(BulkCall("tickers", "fetch_tickers_and_funding", "tickers"),),
+    bulk=(
+        BulkCall("tickers", "fetch_tickers_and_funding", "tickers", subject="ticker", marks=True),
+    ),
     book=BookFeed(
         depth=1000,
         source="orderbook.1000, the deepest of 1, 50, 200 and 1000",

@@ -46,7 +46,7 @@ HTX = Venue(
         ),
     },
     bulk=(
-        BulkCall("tickers", "fetch_tickers", "tickers"),
+        BulkCall("tickers", "fetch_tickers", "tickers", subject="ticker"),
         # No bulk form for linear swaps of any.
         BulkCall(
             "open interest",
@@ -62,6 +62,7 @@ HTX = Venue(
             "funding_of_one",
             per_symbol=True,
             refresh_s=60,
+            subject="funding",
             request_class=RequestClass.FUNDING,
         ),
         BulkCall(

@@ -48,8 +48,8 @@ OKX = Venue(
         ),
     },
     bulk=(
-        BulkCall("tickers", "fetch_tickers", "tickers"),
-        BulkCall("funding rates", "fetch_funding_rates", "funding"),
+        BulkCall("tickers", "fetch_tickers", "tickers", subject="ticker"),
+        BulkCall("funding rates", "fetch_funding_rates", "funding", subject="funding"),
         BulkCall("mark prices", "fetch_mark_prices", "prices"),
         BulkCall("index prices", "fetch_index_prices", "prices"),
         BulkCall("open interests", "fetch_open_interests", "open_interests"),

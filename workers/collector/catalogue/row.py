@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass, field
 from enum import Enum
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 from shared.budget import Limit, RequestClass
 
@@ -120,6 +120,8 @@ class BulkCall:
     arguments: dict[str, Any] = field(default_factory=dict)
     request_class: RequestClass = RequestClass.LIVE
     extra_weight: float = 0  # what the venue charges beyond ccxt's cost
+    subject: Literal["ticker", "funding"] | None = None  # whose interval of the config it keeps
+    marks: bool = False  # whether mark prices come with it, and from nowhere else
 
 
 @dataclass(frozen=True, slots=True)

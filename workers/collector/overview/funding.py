@@ -3,7 +3,8 @@
 from pydantic import ValidationError
 
 from shared.clock import ms_at
-from shared.config import MaxAge
+from shared.config import Collection
+from shared.config.live import Live
 from shared.encoding import encoded
 from shared.fact import Fact
 from shared.kinds import PREDICTED_FUNDING
@@ -18,9 +19,9 @@ from workers.collector.publishing import Publishing
 class PredictedFundings:
     """Listens to updates that state a funding rate."""
 
-    def __init__(self, publishing: Publishing, max_age: MaxAge) -> None:
+    def __init__(self, publishing: Publishing, collection: Live[Collection]) -> None:
         self._publishing = publishing
-        self._max_age = max_age
+        self._collection = collection
         self._recency = Recency(publishing.clock)
 
     def heard(self, parts: Parts, update: RestUpdate, at: float) -> None:
@@ -40,6 +41,7 @@ class PredictedFundings:
 
     def _message(self, parts: Parts, update: RestUpdate, received_at: int) -> PredictedFunding:
         now = self._publishing.clock.monotonic()
+        limit_s = self._collection.value.max_age.mark_price_s
         next_time, interval = parts.next_funding_time, parts.funding_interval_h
         return PredictedFunding(
             exchange=self._publishing.exchange,
@@ -49,8 +51,8 @@ class PredictedFundings:
             if next_time and next_time.value > received_at
             else None,
             interval_hours=interval.value if interval else None,
-            mark_price=fresh(parts.mark_price, now, self._max_age.mark_price_s),
-            index_price=fresh(parts.index_price, now, self._max_age.mark_price_s),
+            mark_price=fresh(parts.mark_price, now, limit_s),
+            index_price=fresh(parts.index_price, now, limit_s),
             timestamp=update.timestamp,
             received_at=received_at,
         )

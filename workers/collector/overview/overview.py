@@ -5,7 +5,8 @@ from collections.abc import Callable, Mapping, Sequence
 from pydantic import ValidationError
 
 from shared.clock import ms_at
-from shared.config import MaxAge
+from shared.config import Collection
+from shared.config.live import Live
 from shared.kinds import TICKER
 from shared.messages import Overview
 from shared.service import every
@@ -25,11 +26,11 @@ class Overviews:
     """Gives each update to its symbol, keeps the end of its tickers, and tells who listens."""
 
     def __init__(
-        self, publishing: Publishing, max_age: MaxAge, listeners: Sequence[Listener]
+        self, publishing: Publishing, collection: Live[Collection], listeners: Sequence[Listener]
     ) -> None:
         self._publishing = publishing
         self._clock = publishing.clock
-        self._max_age = max_age
+        self._collection = collection
         self._listeners = listeners
 
     def take(self, event: Summary, parts: Parts, received_at: int) -> None:
@@ -58,7 +59,7 @@ class Overviews:
         now, day = self._clock.monotonic(), parts.day
         values = day.value._asdict() if day else {}
         stats_at = ms_at(self._clock, day.at) if day else None
-        limit_s = self._max_age.mark_price_s
+        limit_s = self._collection.value.max_age.mark_price_s
         try:
             overview = Overview(
                 **values,

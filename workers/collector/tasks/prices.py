@@ -4,6 +4,8 @@ import orjson
 from pydantic import ValidationError
 
 from shared.clock import Clock, ms_at
+from shared.config import Collection
+from shared.config.live import Live
 from shared.messages import BestPrices
 from workers.collector.books.tops import LEVELS, top_of
 from workers.collector.catalogue.row import StreamKind
@@ -63,9 +65,14 @@ class BookSupply:
     """The collector's own book while it is right: the venue is not asked."""
 
     def __init__(
-        self, parts: PartsOf, depth: int | None, max_age_s: float, exchange: str, clock: Clock
+        self,
+        parts: PartsOf,
+        depth: int | None,
+        collection: Live[Collection],
+        exchange: str,
+        clock: Clock,
     ) -> None:
-        self._parts, self._depth, self._max_age_s = parts, depth or LEVELS, max_age_s
+        self._parts, self._depth, self._collection = parts, depth or LEVELS, collection
         self._exchange, self._clock = exchange, clock
 
     def look(self, now: float) -> Outcome:
@@ -76,7 +83,7 @@ class BookSupply:
         if book is None:
             return Lacking("no valid book")
         age_s = now - book.at
-        if age_s > self._max_age_s:
+        if age_s > self._collection.value.max_age.orderbook_s:
             return Lacking(f"the order book is {age_s:.1f} s old")
         received_at = ms_at(self._clock, book.at)
         try:

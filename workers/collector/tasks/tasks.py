@@ -11,7 +11,8 @@ import orjson
 
 from shared.budget import RequestClass
 from shared.collection import CollectionTask
-from shared.config import MaxAge
+from shared.config import Collection
+from shared.config.live import Live
 from shared.fact import Fact
 from shared.kinds import LATEST_TASK, TASK
 from shared.messages import Ohlcv
@@ -58,7 +59,7 @@ class Sources:
     candles: Candles
     page: int  # candles in one REST answer
     timeframes: tuple[str, ...]  # of the candles that are collected
-    max_age: MaxAge
+    collection: Live[Collection]
 
 
 class Tasks:
@@ -130,23 +131,23 @@ class Tasks:
 
     def _supply(self, run: TaskRun) -> Supply:
         task, sources = run.task, self._sources
-        exchange, max_age = self._publishing.exchange, sources.max_age
+        exchange, collection = self._publishing.exchange, sources.collection
         parts = partial(self._parts_of, task.symbol)
         match task.kind:
             case "ticker":
                 ask = partial(self._ask_ticker, task.symbol)
                 return TickerSupply(run, parts, self._inquiry(task, ask), exchange, self._clock)
             case "orderbook":
-                depth, age_s = task.parameters.depth, max_age.orderbook_s
-                return BookSupply(parts, depth, age_s, exchange, self._clock)
+                depth = task.parameters.depth
+                return BookSupply(parts, depth, collection, exchange, self._clock)
             case "trades":
                 return self._trade_supply(run)
             case "ohlcv":
                 return self._candle_supply(task)
             case "funding":
-                return HeardSupply(parts, lambda of: of.predicted, max_age.funding_s)
+                return HeardSupply(parts, lambda of: of.predicted, collection)
             case "open_interest":
-                return HeardSupply(parts, lambda of: of.interest, max_age.funding_s)
+                return HeardSupply(parts, lambda of: of.interest, collection)
 
     def _trade_supply(self, run: TaskRun) -> Supply:
         task = run.task

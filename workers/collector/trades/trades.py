@@ -37,7 +37,8 @@ class Trades:
         self._exchange = publishing.exchange
         self._clock = publishing.clock
         self._dense = dense
-        self._large = large or {}
+        #: From which notional a trade is large, by symbol; "default" for all others.
+        self.large = large or {}
 
     def flow(self, symbol: str) -> Flow:
         flow = self.flows.get(symbol)
@@ -112,7 +113,7 @@ class Trades:
             return None
 
     def _threshold(self, symbol: str) -> float:
-        return self._large.get(symbol) or self._large.get(_DEFAULT, float("inf"))
+        return self.large.get(symbol) or self.large.get(_DEFAULT, float("inf"))
 
     def _put(self, trade: Trade, received_at: int) -> None:
         body = encoded(trade.__dict__)

@@ -1,0 +1,62 @@
+"""What a collector says of itself, put together from its parts."""
+
+from typing import TYPE_CHECKING
+
+from shared.kinds import FUTURES
+from shared.status import Heartbeat, MarketList, Statistics
+
+if TYPE_CHECKING:
+    from workers.collector.collector import Collector
+
+#: Names of symbols that the venue does not list, in a heartbeat at most.
+_UNLISTED_TOLD = 10
+
+
+def heartbeat(of: "Collector") -> Heartbeat:
+    """How the collector is just now."""
+    counts = of.outbox.ledger[FUTURES.name]
+    return Heartbeat(
+        role="collector",
+        exchange=of.exchange,
+        worker=of.worker,
+        epoch=of.epoch,
+        state=of.state,
+        sent_at=of.clock.now_ms(),
+        revision=of.desired.revision,
+        mailbox=of.desired.mailbox,
+        egress=of.egress,
+        statistics=Statistics(
+            success=of.cycle.success,
+            errors=of.cycle.errors,
+            published=counts.confirmed,
+            failed=counts.dropped.total(),
+        ),
+        details={
+            "process": of.vitals.read().as_dict(),
+            "symbols": len(of.intake.parts),
+            "unlisted": of.listings.unlisted[:_UNLISTED_TOLD],
+            "kinds": of.outbox.ledger.as_dict(),
+            "republished": of.outbox.republished,
+            "continuity": of.continuity.counts(),
+            "set_aside": of.quarantine.total,
+            "unwanted": of.intake.unwanted,
+            "dataless": of.intake.dataless,
+            "book_resyncs": of.books.resyncs,
+            "rest": of.client.breaker.state,
+            "rest_failures": of.bulk.failures,
+            "candles": of.candles.counts,
+            "clock": of.client.venue_clock.as_dict(),
+            **({"tasks": tasks} if (tasks := of.tasks.counts()) else {}),
+            **({"recording": of.recorder.counts()} if of.recorder else {}),
+        },
+    )
+
+
+def market_list(of: "Collector") -> MarketList:
+    """What its venue lists."""
+    return MarketList(
+        exchange=of.exchange,
+        worker=of.worker,
+        symbols=list(of.client.markets),
+        volumes=of.bulk.turnover(),
+    )
