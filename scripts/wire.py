@@ -15,6 +15,7 @@ PACKAGE = "futures_fleet._wire"
 
 #: In `shared/`. Together they import nothing else of it.
 MODULES = (
+    "backoff",
     "broker",
     "clock",
     "collection",
@@ -22,7 +23,6 @@ MODULES = (
     "errors",
     "kinds",
     "messages",
-    "retry",
     "symbols",
     "symbolset",
     "tasks",

@@ -18,9 +18,9 @@ from aiormq.abc import FieldTable
 from aiormq.exceptions import AMQPError, ChannelInvalidStateError
 from yarl import URL
 
+from shared.backoff import Backoff
 from shared.config import Settings
 from shared.errors import BrokerError, ConfigurationError
-from shared.retry import Backoff
 from shared.tasks import ended
 from shared.topology import Exchange, Queue, Topology, topology
 

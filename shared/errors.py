@@ -4,11 +4,13 @@ CryptoCollectorException
 ├── ConfigurationError            stop: exit code 78, one line, no traceback
 ├── ExchangeError                 reject: the venue said no, asking again changes nothing
 │   ├── NetworkError              retry with back-off
+│   ├── BlockedError              wait for minutes: our address or place is not welcome
 │   ├── RateLimitedError          wait until `retry_after_s` has passed
 │   ├── SymbolNotListedError      skip the symbol on this venue
 │   ├── BookDesyncError           resync that book
 │   └── CircuitBreakerOpenError   wait: the breaker of the venue is open
 ├── BrokerError                   retry: RabbitMQ is away or refuses
+├── StoreError                    retry: Redis or a database is away or refuses
 ├── DataProcessingError           reject: quarantine the message, go on
 ├── CommandError                  reject: answered to the client, nothing changed
 ├── ErrandError                   reject: told in the agent's heartbeat, the next errand follows
@@ -36,6 +38,10 @@ class NotSentError(NetworkError):
     """A frame that was never sent: the venue knows nothing of it."""
 
 
+class BlockedError(ExchangeError):
+    """Raised when a venue, or what stands before it, turns our address or place away (403, 451)."""
+
+
 class RateLimitedError(ExchangeError):
     """Raised when a venue refused a request for its rate; wait `retry_after_s` seconds."""
 
@@ -58,6 +64,10 @@ class CircuitBreakerOpenError(ExchangeError):
 
 class BrokerError(CryptoCollectorException):
     """Raised when RabbitMQ can not be reached or refused an operation."""
+
+
+class StoreError(CryptoCollectorException):
+    """Raised when Redis or a database can not be reached or refused an operation."""
 
 
 class DataProcessingError(CryptoCollectorException):

@@ -13,9 +13,9 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Protocol, TypeVar
 
+from shared.backoff import Backoff
 from shared.kinds import KINDS
 from shared.publisher import MIB, Publication
-from shared.retry import Backoff
 from shared.spool_file import Locked, Mended, SpoolFile, is_disk_trouble
 from shared.spool_row import remains, row_size
 

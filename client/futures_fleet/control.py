@@ -12,6 +12,7 @@ from aio_pika.abc import AbstractChannel, AbstractConnection, AbstractQueue
 from aio_pika.exceptions import DeliveryError
 from aiormq.abc import DeliveredMessage
 
+from futures_fleet._wire.backoff import Backoff
 from futures_fleet._wire.broker import (
     PUBLISH_TIMEOUT_S,
     Broker,
@@ -19,7 +20,6 @@ from futures_fleet._wire.broker import (
     own_queue,
 )
 from futures_fleet._wire.errors import BrokerError, ConfigurationError
-from futures_fleet._wire.retry import Backoff
 from futures_fleet._wire.tasks import ended
 from futures_fleet._wire.topology import COMMANDS, CONTROL_QUEUE, RESPONSES, response_key
 from futures_fleet.commands import Command, fields_of

@@ -17,6 +17,7 @@ LIVE = (
     "symbols",
     "collection.retry_attempts",
     "collection.retry_delays",
+    "collection.retry_strategy",
     "collection.max_age.*",
     "collection.large_trade.*",
     "control.*",

@@ -21,6 +21,8 @@ from shared.config.values import (
     Strategy,
     Text,
 )
+from shared.retry import RetryPolicy
+from shared.retry import Strategy as RetryStrategy
 from shared.timeframes import Timeframe
 
 
@@ -162,6 +164,11 @@ class Collection(Section):
     retry_delays: tuple[Annotated[float, Field(ge=0, le=300)], ...] = Field(
         default=(1, 2, 4), max_length=10, description="seconds before each; the last one repeats"
     )
+    retry_strategy: RetryStrategy | None = Field(
+        default=None,
+        description="`fixed`, `linear`, `exponential` or `adaptive` (longer where requests fail of "
+        "late), from the first of the delays on, in place of the list",
+    )
     max_age: MaxAge = MaxAge()
     timeframes: Annotated[tuple[Timeframe, ...], Distinct] = Field(
         default=("1m",),
@@ -194,10 +201,15 @@ class Collection(Section):
         "`large`, by symbol; `default` for all others",
     )
 
-    def delays_s(self) -> tuple[float, ...]:
-        """The wait before each retry; the last delay repeats where there are more attempts."""
+    def retry_policy(self) -> RetryPolicy:
+        """Of a cycle: one call and up to `retry_attempts` more."""
         delays = self.retry_delays or (0.0,)
-        return tuple(delays[min(i, len(delays) - 1)] for i in range(self.retry_attempts))
+        return RetryPolicy(
+            max_attempts=1 + self.retry_attempts,
+            base_delay_s=delays[0],
+            strategy=self.retry_strategy or "exponential",
+            delays_s=() if self.retry_strategy else delays,
+        )
 
     @model_validator(mode="after")
     def _is_not_always_too_old(self) -> Self:

@@ -52,7 +52,7 @@ async def _stormed(venue: str, simulator: Simulator, fleet: Fleet) -> None:
     """5xx for some time: far fewer requests than usual, and back soon after."""
     began = time.time()
     id_ = await simulator.fault(venue, "server_errors")
-    await eventually(lambda: fleet.collector.client.breaker.state == "open", 40, f"{venue}: opens")
+    await eventually(lambda: fleet.collector.client.breakers.state == "OPEN", 40, f"{venue}: opens")
     opened = time.time()
     await asyncio.sleep(12)
     asked = [at for at, _ in _requests(simulator, venue) if at > opened]
@@ -60,7 +60,7 @@ async def _stormed(venue: str, simulator: Simulator, fleet: Fleet) -> None:
     await simulator.heal(id_)
     healed = time.time()
     await eventually(
-        lambda: fleet.collector.client.breaker.state == "closed", 40, f"{venue}: heals"
+        lambda: fleet.collector.client.breakers.state == "CLOSED", 40, f"{venue}: heals"
     )
     assert time.time() - healed <= 35
     assert began < opened
@@ -68,14 +68,14 @@ async def _stormed(venue: str, simulator: Simulator, fleet: Fleet) -> None:
 
 async def _maintained(venue: str, simulator: Simulator, fleet: Fleet) -> None:
     id_ = await simulator.fault(venue, "maintenance")
-    breaker = fleet.collector.client.breaker
-    await eventually(lambda: breaker.state != "closed", 40, f"{venue}: notices maintenance")
+    breaker = fleet.collector.client.breakers.whole
+    await eventually(lambda: breaker.state == "OPEN", 40, f"{venue}: notices maintenance")
     began = time.time() + 0.5  # what was asked before is on its way
     await asyncio.sleep(5)
     assert len([at for at, _ in _requests(simulator, venue) if at > began]) <= 1
     await simulator.heal(id_)
     breaker._until = 0.0  # the next try is a minute away
-    await eventually(lambda: breaker.state == "closed", 20, f"{venue}: back from maintenance")
+    await eventually(lambda: breaker.state == "CLOSED", 20, f"{venue}: back from maintenance")
 
 
 async def _dripped(venue: str, simulator: Simulator, fleet: Fleet) -> None:

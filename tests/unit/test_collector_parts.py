@@ -8,17 +8,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from shared.backoff import Backoff
 from shared.budget import Budget, Limit, RequestClass
 from shared.config import Collection
 from shared.config.live import Live
 from shared.errors import (
     ConfigurationError,
     DataProcessingError,
-    ExchangeError,
-    NetworkError,
-    RetryExhaustedError,
 )
-from shared.retry import Backoff, retried
 from tests.fakes import FakeClock
 from workers.collector.assembly import Assembler, base_units
 from workers.collector.books.orderbook import OrderBook
@@ -254,26 +251,6 @@ async def test_a_weight_that_can_never_pass_is_an_error() -> None:
     budget = Budget({"v": Limit(per_second=1, burst=5)}, FakeClock())
     with pytest.raises(ConfigurationError):
         await budget.acquire("v", 6, RequestClass.CONTROL)
-
-
-async def test_a_call_is_retried_after_each_delay_and_then_given_up() -> None:
-    clock, failures = FakeClock(), []
-
-    async def call() -> None:
-        raise NetworkError("down")
-
-    with pytest.raises(RetryExhaustedError):
-        await retried(call, (1, 2, 4), clock, lambda _, retry: failures.append(retry))
-    assert clock.slept == [1, 2, 4]
-    assert failures == [1, 2, 3, 0]
-
-
-async def test_an_answer_that_is_no_is_not_asked_again() -> None:
-    async def call() -> None:
-        raise ExchangeError("no such symbol")
-
-    with pytest.raises(ExchangeError):
-        await asyncio.wait_for(retried(call, (1,), FakeClock(), lambda *_: None), 1)
 
 
 def test_back_off_grows_to_its_cap_and_starts_again() -> None:

@@ -24,7 +24,7 @@ def test_the_examples_in_the_repository_load() -> None:
     root = Path(__file__).parents[2]
     config = load_config(root / "config.example.json")
     assert config.exchanges == ("bitget", "bybit", "binance", "htx", "gateio")
-    assert config.collection.delays_s() == (1, 2, 4)
+    assert config.collection.retry_policy().delays_s == (1, 2, 4)
     assert load_keys(root / ".env.keys.example")["bitget"].credentials()["password"]
 
 

@@ -233,7 +233,7 @@ def test_the_core_example(tmp_path: Path) -> None:
     config = loaded(tmp_path, CORE_JSON)
     assert config.rabbitmq.host == "192.168.192.42"
     assert config.wire_name("gate") == "gateio"
-    assert config.collection.delays_s() == (1, 2, 4)
+    assert config.collection.retry_policy().delays_s == (1, 2, 4)
     assert (config.level, config.logging.file_path) == ("DEBUG", "app.log")
 
 

@@ -40,7 +40,7 @@ class Strain:
         self.clock = FakeClock()
         self.clock.elapsed_s = 100
         self.budget = Budget({"v": Limit(per_second=10, burst=20)}, self.clock, idle_s=100)
-        breaker: Any = SimpleNamespace(state="closed")
+        breaker: Any = SimpleNamespace(state="CLOSED")
         self.breaker = breaker
         self.load = Load(0.0, 0.1)
         vitals: Any = SimpleNamespace(load=lambda: self.load)
@@ -68,9 +68,9 @@ def test_a_late_loop_and_a_used_up_core_widen_everything() -> None:
 
 def test_an_open_breaker_and_a_ban_widen_questions() -> None:
     strain = Strain()
-    strain.breaker.state = "open"
+    strain.breaker.state = "OPEN"
     assert strain.felt(5).venue == 2
-    strain.breaker.state = "closed"
+    strain.breaker.state = "CLOSED"
     assert strain.felt(5).venue == 1
     strain.budget.ban("v", 60)
     factors = strain.felt(10)

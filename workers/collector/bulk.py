@@ -8,7 +8,7 @@ from shared.budget import RequestClass
 from shared.config import Collection
 from shared.config.live import Live
 from shared.errors import CircuitBreakerOpenError, ExchangeError, RetryExhaustedError
-from shared.retry import retried
+from shared.retry import RetryManager
 from workers.collector.catalogue.row import BulkCall, Venue
 from workers.collector.client import Answer, VenueClient
 from workers.collector.events import RestUpdate
@@ -47,6 +47,7 @@ class BulkCycle:
         self._client = client
         self._intake = intake
         self._collection = collection
+        self.retries = RetryManager("cycle", collection.value.retry_policy(), schedule.clock)
         self._clock = schedule.clock
         self._schedule = schedule
         self._log = log
@@ -136,11 +137,10 @@ class BulkCycle:
         fetch: Callable[[], Awaitable[Answer]] = partial(self._client.fetch, call, symbol)
         what = f"{call.name} of {symbol}" if symbol else call.name
         self._log.debug("Fetching %s", what)
-        delays_s = self._collection.value.delays_s()
+        policy = self.retries.policy = self._collection.value.retry_policy()
         try:
-            asked_at, updates = await retried(
-                fetch, delays_s, self._clock, partial(self._failed, what, len(delays_s))
-            )
+            told = partial(self._failed, what, policy.max_attempts - 1)
+            asked_at, updates = await self.retries.call(fetch, told)
         except (RetryExhaustedError, CircuitBreakerOpenError):
             return False  # told by `_failed`; or once, when the breaker opened
         except ExchangeError as error:

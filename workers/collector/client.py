@@ -11,11 +11,11 @@ from typing import Any, NamedTuple
 
 import ccxt
 
-from shared.breaker import Breaker
 from shared.budget import Budget, RequestClass
 from shared.clock import Clock
 from shared.config import Performance, Settings, VenueConfig, VenueKeys
 from shared.errors import ConfigurationError, NetworkError, NotSentError, SymbolNotListedError
+from workers.collector.breakers import ENDPOINT, Endpoint, VenueBreakers
 from workers.collector.catalogue.row import BulkCall, Call, Subscription, Venue
 from workers.collector.edge import venue_errors
 from workers.collector.events import BookUpdate, Candle, Print, RestUpdate, Settled
@@ -92,7 +92,7 @@ class VenueClient:
         if access.config.sandbox:
             _go_to_sandbox(self._ccxt)
         self._ccxt.clock = clock
-        self.breaker = self._ccxt.breaker = Breaker(clock)
+        self.breakers = self._ccxt.breakers = VenueBreakers(venue.name, clock)
         self.venue_clock = self._ccxt.venue_clock = VenueClock(clock, venue.server_time)
         self.rest_trace = self._ccxt.rest_trace = RestTrace(clock)
 
@@ -106,7 +106,7 @@ class VenueClient:
 
     async def load_markets(self) -> None:
         """Learn what the venue lists; what it listed before is replaced. Raises ExchangeError."""
-        REQUEST_CLASS.set(RequestClass.LIVE)
+        _about(RequestClass.LIVE, Endpoint.MARKETS)
         with venue_errors():
             async with asyncio.timeout(_REST_DEADLINE_S):
                 await self._ccxt.load_markets(True)
@@ -160,6 +160,7 @@ class VenueClient:
 
     async def fetch_book(self, symbol: str) -> BookUpdate:
         """A snapshot for which `afford_snapshot` has paid. Raises ExchangeError."""
+        _about(RequestClass.LIVE, Endpoint.BOOKS)
         PREPAID.set(True)
         try:
             with self._errors_about(symbol):
@@ -174,7 +175,7 @@ class VenueClient:
     async def fetch_trades(self, symbol: str, older_than: Print | None = None) -> list[Print]:
         """The newest trades, or those before `older_than`; oldest first, as many as one answer
         holds. Raises ExchangeError."""
-        REQUEST_CLASS.set(RequestClass.REPAIR)
+        _about(RequestClass.REPAIR, Endpoint.HISTORY)
         limit, exchange = self._page, self._ccxt
         with self._errors_about(symbol):
             async with asyncio.timeout(_REST_DEADLINE_S):
@@ -200,7 +201,7 @@ class VenueClient:
     async def fetch(self, bulk: BulkCall, symbol: str | None) -> Answer:
         """Ask for `bulk`, of one symbol where it is per symbol. Raises ExchangeError."""
         arguments = [symbol] if bulk.per_symbol else []
-        REQUEST_CLASS.set(bulk.request_class)
+        _about(bulk.request_class, Endpoint.PRICES)
         if bulk.extra_weight:
             await self._budget.acquire(self._venue.name, bulk.extra_weight, bulk.request_class)
         with self._errors_about(symbol):
@@ -214,7 +215,7 @@ class VenueClient:
 
         Raises ExchangeError.
         """
-        REQUEST_CLASS.set(RequestClass.FUNDING)
+        _about(RequestClass.FUNDING, Endpoint.HISTORY)
         limit = self._venue.funding_history.limit
         with venue_errors():
             async with asyncio.timeout(_REST_DEADLINE_S):
@@ -225,7 +226,7 @@ class VenueClient:
         self, symbol: str, timeframe: str, since: int, limit: int
     ) -> tuple[float, list[Candle]]:
         """See `workers.collector.candles.filler.CandleClient`. Raises ExchangeError."""
-        REQUEST_CLASS.set(RequestClass.REPAIR)
+        _about(RequestClass.REPAIR, Endpoint.HISTORY)
         with self._errors_about(symbol):
             async with asyncio.timeout(_REST_DEADLINE_S):
                 rows = await self._ccxt.fetch_ohlcv(symbol, timeframe, since, limit)
@@ -235,7 +236,7 @@ class VenueClient:
 
     async def ask_time(self) -> None:
         """Have the venue say what time it is; `venue_clock` hears it. Raises ExchangeError."""
-        REQUEST_CLASS.set(RequestClass.LIVE)
+        _about(RequestClass.LIVE, Endpoint.MARKETS)
         with venue_errors():
             async with asyncio.timeout(_REST_DEADLINE_S):
                 await self._ccxt.ask_time()
@@ -272,6 +273,12 @@ class VenueClient:
         if stream.timeframe:
             arguments["timeframe"] = stream.timeframe
         return await getattr(self._ccxt, call.method)(subject, **arguments)
+
+
+def _about(request_class: RequestClass, endpoint: Endpoint) -> None:
+    """What this task's next requests are for, and about."""
+    REQUEST_CLASS.set(request_class)
+    ENDPOINT.set(endpoint)
 
 
 def _constructor(venue: Venue, access: Access) -> dict[str, Any]:

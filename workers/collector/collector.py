@@ -107,13 +107,13 @@ class Collector:
         self.intake = Intake(publishing)
         self.budget = Budget({venue: row.limit}, clock, idle_s=age_s())
         self.client = VenueClient(row, Access.of(settings, venue), self.budget, clock)
-        gauge = Gauge(self.budget, venue, self.client.breaker, self.vitals, clock)
+        gauge = Gauge(self.budget, venue, self.client.breakers, self.vitals, clock)
         self.schedule = Schedule(gauge, clock)
         self.client.send_frames_to(self.intake)
         self.recorder: Recorder | None = None
         if config.venue(venue).record:
             self.record_by(Recorder.of(settings, venue, clock))
-        self.client.breaker.on_change = self._on_breaker
+        self.client.breakers.on_change = self._on_breaker
         self.client.venue_clock.on_change = self._on_skew
         self.listings = Listings(self.client, clock, self.log)
         self.streams = Streams(self.client, clock, self.log)
@@ -217,11 +217,12 @@ class Collector:
         self.recorder = recorder
         self.client.record_by(recorder.tap)
 
-    def _on_breaker(self, state: str) -> None:
-        if state == "closed":
-            self.log.info("REST of the venue answers again")
-        else:
-            self.log.warning("REST of the venue is left alone for a while: %s", state)
+    def _on_breaker(self, what: str, state: str, reason: str) -> None:
+        of = f"REST of the venue ({what})" if what else "REST of the venue"
+        if state == "CLOSED" and self.client.breakers.state == "CLOSED":
+            self.log.info("%s answers again", of)
+        elif state == "OPEN":
+            self.log.warning("%s is left alone for a while: %s", of, reason)
 
     def _on_skew(self, skewed: bool) -> None:
         offset_s = (self.client.venue_clock.offset_ms or 0.0) / 1000

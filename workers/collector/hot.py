@@ -19,10 +19,11 @@ from typing import Any, NamedTuple, Protocol, TypeVar
 import ccxt
 from aiohttp import ClientSession, TCPConnector, WSMessage, WSMsgType
 
-from shared.breaker import Breaker
 from shared.budget import Budget, RequestClass
 from shared.clock import Clock
+from shared.errors import BlockedError, ExchangeError
 from shared.kinds import Kind
+from workers.collector.breakers import BLOCKED_S, MAINTENANCE_S, VenueBreakers
 from workers.collector.catalogue.row import StreamKind
 from workers.collector.events import MALFORMED, Acknowledged, Event, Unread
 from workers.collector.recording.tap import Tap
@@ -44,6 +45,9 @@ ON_SENT: ContextVar[Callable[[], None] | None] = ContextVar("on_sent", default=N
 GRANTED_AT = ContextVar("granted_at", default=0.0)
 
 _DEFAULT_RETRY_AFTER_S = 60.0
+#: Answers without a body that ccxt knows: our address or place is not welcome, or what we ask for
+#: does not exist. ccxt takes both for trouble of the venue.
+_BLOCKED, _NOT_SERVED = (403, 451), (404, 405, 410)
 #: For zlib: a header of gzip, and any size of window.
 _GZIP = 16 + zlib.MAX_WBITS
 
@@ -78,7 +82,7 @@ class HotFrames:
     budget: Budget
     budget_key: str
     clock: Clock
-    breaker: Breaker
+    breakers: VenueBreakers
     venue_clock: VenueClock
     rest_trace: RestTrace | None = None
     tap: Tap | None = None  # of a recording
@@ -204,38 +208,42 @@ class HotFrames:
 
     async def throttle(self, cost: float | None = None) -> None:
         """Called by ccxt before each request with its cost. Raises CircuitBreakerOpenError."""
-        self.breaker.check()
+        self.breakers.check()
         if not PREPAID.get():
             await self.budget.acquire(self.budget_key, cost or 1.0, REQUEST_CLASS.get())
         GRANTED_AT.set(self.clock.monotonic())
 
     async def fetch(self, *request: Any, **more: Any) -> Any:
         """Called by ccxt for each request: how it ends decides about the next ones."""
-        self.breaker.admit()
+        self.breakers.admit()
         try:
             answer = await super().fetch(*request, **more)  # type: ignore[misc]
-        except (ccxt.RateLimitExceeded, ccxt.DDoSProtection):
-            self.breaker.succeeded()  # the venue is there; the budget heeds what it says
-            raise
-        except ccxt.NetworkError as error:
-            self.breaker.failed(maintenance=isinstance(error, ccxt.OnMaintenance))
-            raise
         except asyncio.CancelledError:
-            self.breaker.failed()  # our own deadline
+            self.breakers.failed()  # our own deadline
             raise
-        except ccxt.BaseError:
-            self.breaker.succeeded()
+        except Exception as error:
+            self.breakers.ended_by(error)
+            if isinstance(error, ccxt.OnMaintenance):
+                self.breakers.open_for(MAINTENANCE_S, "maintenance")
+            elif isinstance(error, BlockedError):
+                self.breakers.open_for(BLOCKED_S, str(error))
             raise
-        self.breaker.succeeded()
+        self.breakers.succeeded()
         return answer
 
     def handle_errors(self, code: int, reason: str, url: str, method: str, *rest: Any) -> Any:
-        """Called by ccxt with each answer: a 418 or 429 stops all requests to this venue."""
+        """Called by ccxt with each answer: a 418 or 429 stops all requests to this venue. Raises
+        BlockedError and ExchangeError for what ccxt would take for a venue that is away."""
         self.venue_clock.hear(PASSAGE.get(), rest[2])
         if code in (418, 429):
             headers = rest[0] or {}
             self.budget.ban(self.budget_key, retry_after_s(headers.get("Retry-After")))
-        return super().handle_errors(code, reason, url, method, *rest)  # type: ignore[misc]
+        handled = super().handle_errors(code, reason, url, method, *rest)  # type: ignore[misc]
+        if handled is None and code in _BLOCKED:
+            raise BlockedError(f"turned away with {code} {reason}")
+        if handled is None and code in _NOT_SERVED:
+            raise ExchangeError(f"{code} {reason} for {url.partition('?')[0]}")
+        return handled
 
 
 def retry_after_s(value: str | None) -> float:

@@ -4,10 +4,10 @@ import asyncio
 import logging
 from collections.abc import Callable, Iterable
 
+from shared.backoff import Backoff
 from shared.clock import Clock
 from shared.errors import CircuitBreakerOpenError, ExchangeError
 from shared.heap import settle
-from shared.retry import Backoff
 from workers.collector.client import VenueClient
 
 REFRESH_S = 300.0

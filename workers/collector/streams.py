@@ -10,9 +10,9 @@ import logging
 from collections.abc import Callable, Coroutine, Iterable
 from typing import Any
 
+from shared.backoff import Backoff
 from shared.clock import Clock
 from shared.errors import ExchangeError, NetworkError, NotSentError, RateLimitedError
-from shared.retry import Backoff
 from shared.tasks import ended
 from workers.collector.catalogue.row import StreamKind, Subscription
 from workers.collector.client import VenueClient

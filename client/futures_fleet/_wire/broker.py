@@ -20,7 +20,7 @@ from aiormq.exceptions import AMQPError, ChannelInvalidStateError
 from yarl import URL
 
 from futures_fleet._wire.errors import BrokerError, ConfigurationError
-from futures_fleet._wire.retry import Backoff
+from futures_fleet._wire.backoff import Backoff
 from futures_fleet._wire.tasks import ended
 from futures_fleet._wire.topology import Exchange, Queue, Topology, topology
 

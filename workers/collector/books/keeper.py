@@ -6,9 +6,9 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Protocol
 
+from shared.backoff import Backoff
 from shared.clock import Clock
 from shared.errors import BookDesyncError, ExchangeError
-from shared.retry import Backoff
 from workers.collector.books.orderbook import OrderBook
 from workers.collector.books.sync import BookSync
 from workers.collector.catalogue.row import BookFeed, StreamKind, Subscription

@@ -8,8 +8,8 @@ from dataclasses import dataclass, field
 from math import isclose
 from typing import NamedTuple
 
+from shared.backoff import Backoff
 from shared.messages import Ohlcv
-from shared.retry import Backoff
 from workers.collector.events import Candle
 
 #: Published candles whose values are remembered, to know a correction. A check looks back on two.

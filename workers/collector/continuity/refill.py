@@ -4,10 +4,10 @@ import asyncio
 import logging
 from collections.abc import Callable
 
+from shared.backoff import Backoff
 from shared.clock import Clock
 from shared.errors import ExchangeError
 from shared.kinds import TRADES
-from shared.retry import Backoff
 from workers.collector.catalogue.row import TradeFeed
 from workers.collector.continuity.gaps import NOWHERE, Gaps, Place
 from workers.collector.continuity.pages import NamedPages, NumberedPages, Pages, TradeClient

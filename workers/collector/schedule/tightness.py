@@ -3,10 +3,10 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from shared.breaker import Breaker
 from shared.budget import Budget, RequestClass
 from shared.clock import Clock
 from shared.vitals import Vitals
+from workers.collector.breakers import VenueBreakers
 
 #: How often is looked.
 LOOK_S = 1.0
@@ -58,10 +58,10 @@ class Gauge:
     """Looks at the budget and the breaker of a venue, and at this process."""
 
     def __init__(
-        self, budget: Budget, venue: str, breaker: Breaker, vitals: Vitals, clock: Clock
+        self, budget: Budget, venue: str, breakers: VenueBreakers, vitals: Vitals, clock: Clock
     ) -> None:
         self._budget, self._venue = budget, venue
-        self._breaker, self._vitals = breaker, vitals
+        self._breakers, self._vitals = breakers, vitals
         self._clock = clock
         self._waits = {request_class: Widening() for request_class in RequestClass}
         self._failing, self._busy = Widening(), Widening()
@@ -75,7 +75,7 @@ class Gauge:
         }
         return Factors(
             process=self._busy.feel(_either(*busy), now),
-            venue=self._failing.feel(self._breaker.state != "closed", now),
+            venue=self._failing.feel(self._breakers.state != "CLOSED", now),
             budget=waits,
         )
 
