@@ -19,7 +19,7 @@ run: ## the live venues of config.json, until Ctrl-C
 
 # Most tests wait, so that three at a time suit two cores: see tests/lanes.py.
 test: ## the whole suite, against real brokers
-	@scripts/bootstrap.sh --dev --broker
+	@scripts/bootstrap.sh --dev --broker --redis
 	@exec $(PYTHON_IN_VENV) -m pytest -n 3 --dist loadfile --no-loadscope-reorder
 
 check: ## format, lint, types and unit tests: seconds
@@ -31,17 +31,17 @@ check: ## format, lint, types and unit tests: seconds
 
 # What needs a whole processor first, by itself: what follows measures how soon things happen.
 verify: ## the suite with its long tests, full counts and broken builds: an hour and more; reports
-	@scripts/bootstrap.sh --dev --broker
+	@scripts/bootstrap.sh --dev --broker --redis
 	@$(PYTHON_IN_VENV) -m pytest -n 2 -m "" --report=docs/reports/verify-unit.json tests/unit tests/contract
 	@exec $(PYTHON_IN_VENV) -m pytest -n 2 --dist loadfile -m "" --report=docs/reports/verify.json \
 		tests/integration tests/e2e
 
 bench: ## rates, latency, memory, start and crash on this machine, against their bars: half an hour
-	@scripts/bootstrap.sh --dev --broker
+	@scripts/bootstrap.sh --dev --broker --redis
 	@exec $(PYTHON_IN_VENV) -m bench
 
 soak: ## a fleet under cuts and changes of symbols for MINUTES=60, what grows is told
-	@scripts/bootstrap.sh --dev --broker
+	@scripts/bootstrap.sh --dev --broker --redis
 	@exec $(PYTHON_IN_VENV) -m bench.soak --minutes $(or $(MINUTES),60)
 
 clean: ## remove what the other targets made; not config.json, not keys

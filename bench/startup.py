@@ -58,7 +58,7 @@ async def measure(lab: Lab) -> list[Row]:
 def _books(venue: str, firsts: Firsts) -> Row:
     """Snapshots are paid for from the budget: all of them are due when it has allowed them."""
     row, count = CATALOGUE[venue], len(keys(venue))
-    paid_s = count * (row.book.snapshot_weight or 0) / row.limit.per_second
+    paid_s = row.snapshots_s(count)
     valid_s = max(at for (name, _), at in firsts.books.items() if name == venue)
     figure = Figure(valid_s, "s", Bar(BAR_S + paid_s, at_most=True))
     details = {"books": count, "weight_over_budget_s": paid_s}

@@ -1,10 +1,11 @@
 #!/bin/sh
-# Makes the clone ready to run: .venv from uv.lock, and where asked for a RabbitMQ server.
+# Makes the clone ready to run: .venv from uv.lock, and where asked for servers.
 #
-#   scripts/bootstrap.sh [--dev] [--broker]
+#   scripts/bootstrap.sh [--dev] [--broker] [--redis]
 #
 #   --dev     with what tests and checks need
 #   --broker  make sure that a RabbitMQ server is installed (none is ever started by this script)
+#   --redis   likewise a Redis server
 #
 # Does nothing, quickly, when there is nothing to do. Asks apt only as root or with a sudo that needs
 # no password; otherwise it prints the line to run and fails.
@@ -14,11 +15,13 @@ cd "$(dirname "$0")/.."
 root=$(pwd)
 dev=no
 broker=no
+redis=no
 for argument in "$@"; do
     case $argument in
         --dev) dev=yes ;;
         --broker) broker=yes ;;
-        *) echo "usage: $0 [--dev] [--broker]" >&2; exit 2 ;;
+        --redis) redis=yes ;;
+        *) echo "usage: $0 [--dev] [--broker] [--redis]" >&2; exit 2 ;;
     esac
 done
 
@@ -61,21 +64,20 @@ allow_services() {
     policy_is_ours=no
 }
 
-# Pids of what the packaged service would run as its own user.
+# Pids of what a packaged service would run as its own user.
 packaged_processes() {
     for process in /proc/[0-9]*; do
-        case $(cat "$process/comm" 2>/dev/null) in
-            beam.smp | epmd | erl_child_setup) ;;
-            *) continue ;;
+        case $(stat -c %U "$process" 2>/dev/null):$(cat "$process/comm" 2>/dev/null) in
+            rabbitmq:beam.smp | rabbitmq:epmd | rabbitmq:erl_child_setup | redis:redis-server)
+                echo "${process#/proc/}" ;;
         esac
-        [ "$(stat -c %U "$process" 2>/dev/null)" != rabbitmq ] || echo "${process#/proc/}"
     done
 }
 
-# The server is wanted for its files. Its service must run neither now nor after the next boot.
-quiet_rabbitmq() {
+# A server is wanted for its files. Its service must run neither now nor after the next boot.
+quiet_service() {
     if [ "$had_service" = no ] && command -v systemctl >/dev/null 2>&1; then
-        as_root systemctl disable --now rabbitmq-server >/dev/null 2>&1 || :
+        as_root systemctl disable --now "$1" >/dev/null 2>&1 || :
     fi
     for pid in $(packaged_processes); do
         case " $processes_before " in
@@ -95,7 +97,7 @@ apt_install() {
     say "installing $package with apt"
     processes_before=$(packaged_processes | tr '\n' ' ')
     # A server that is there already is somebody's.
-    if systemctl cat rabbitmq-server >/dev/null 2>&1; then had_service=yes; else had_service=no; fi
+    if systemctl cat "$package" >/dev/null 2>&1; then had_service=yes; else had_service=no; fi
     forbid_services
     if ! quiet_apt install -y --no-install-recommends "$package"; then
         say "updating apt's package lists"
@@ -190,6 +192,12 @@ fi
 if [ "$broker" = yes ] && ! has_broker; then
     mkdir -p .fleet/bootstrap
     apt_install rabbitmq-server
-    quiet_rabbitmq
+    quiet_service rabbitmq-server
     has_broker || fail "rabbitmq-server was installed, but its scripts are not where they should be"
+fi
+
+if [ "$redis" = yes ] && ! command -v "${REDIS_SERVER:-redis-server}" >/dev/null 2>&1; then
+    mkdir -p .fleet/bootstrap
+    apt_install redis-server
+    quiet_service redis-server
 fi

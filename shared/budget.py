@@ -1,24 +1,44 @@
-"""REST budgets: no request goes to a venue before `acquire` has granted its weight.
+"""REST budgets: no request goes to a venue before `acquire` has granted what it weighs.
 
-A weighted leaky bucket a venue (GCRA). It starts empty, but for the time in which this process has
-sent nothing: after a restart nobody knows what the run before has spent. Waiting requests stand in
-one queue a venue, higher classes first; each minute of waiting lifts a request by one class, so
-that nothing starves for ever.
+Waiting requests stand in one queue a venue, higher classes first; each minute of waiting lifts a
+request by one class, so that nothing starves for ever. A request waits for those before it only
+where both take from one bucket.
+
+The buckets are counted in Redis where there is one, for all processes behind one address, and come
+to 80 % of what the venue allows. A process that can not reach it goes on by itself with its part of
+the other 20 %: whoever else reaches it, together they never spend more than there is. Without any
+Redis each process has its part of the 80 %.
 """
 
 import asyncio
 import itertools
+import logging
 import math
+import random
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from enum import Enum
+from typing import Literal
 
+from shared.bans import Bans
+from shared.buckets import Buckets, Take
 from shared.clock import Clock
-from shared.errors import ConfigurationError
+from shared.errors import ConfigurationError, StoreError
+from shared.limits import SHARE, Charge, VenueLimits
+from shared.redis_buckets import RedisBuckets
 
 #: Waiting this long lifts a request by one class.
 AGEING_S = 60.0
 #: The head of a queue looks again at least this often: a ban, or somebody of a higher class.
 _LOOK_S = 1.0
+#: A Redis that did not answer is asked again after this long, and up to twice it.
+_PROBE_S = 0.5
+#: What requests of users leave to live data, as a share of the burst; times their priority's.
+USER_RESERVE = 0.2
+
+Mode = Literal["local", "shared", "fallback"]
+
+log = logging.getLogger("main")
 
 
 class RequestClass(Enum):
@@ -32,107 +52,233 @@ class RequestClass(Enum):
     BACKFILL = 0.4
 
 
-_RANKS = {request_class: rank for rank, request_class in enumerate(RequestClass)}
+_RANKS = {request_class: float(rank) for rank, request_class in enumerate(RequestClass)}
 
 
 @dataclass(frozen=True, slots=True)
-class Limit:
-    """What a venue allows us: weight units a second, and how much of it at once."""
+class Standing:
+    """How a request stands to others: its place in the queue, lower first, and the share of the
+    burst that it leaves to them."""
 
-    per_second: float
-    burst: float
+    rank: float
+    reserve: float
 
-    @property
-    def burst_s(self) -> float:
-        return self.burst / self.per_second
+
+_STANDINGS = {one: Standing(rank, one.value) for one, rank in _RANKS.items()}
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Ticket:
     """A request that waits."""
 
-    request_class: RequestClass
+    standing: Standing
     number: int
     since: float
-    cost_s: float
+    charges: tuple[Charge, ...]
     turn: asyncio.Event = field(default_factory=asyncio.Event)
 
     def order(self, now: float) -> tuple[float, int]:
-        return _RANKS[self.request_class] - (now - self.since) / AGEING_S, self.number
+        return self.standing.rank - (now - self.since) / AGEING_S, self.number
 
 
 class Budget:
-    """The local budget of one process."""
+    """Of one venue, as this process has it."""
 
-    def __init__(self, limits: dict[str, Limit], clock: Clock, idle_s: float = 0.0) -> None:
-        self._limits = limits
+    def __init__(
+        self,
+        limits: VenueLimits,
+        clock: Clock,
+        idle_s: float = 0.0,
+        shared: RedisBuckets | None = None,
+        bans: Bans | None = None,
+    ) -> None:
+        """`idle_s` is for how long this process is known to have sent nothing."""
+        self.limits = limits
+        self.fallbacks = 0  # how often Redis was lost
         self._clock = clock
-        # When each bucket will be full again, monotonic seconds ("theoretical arrival time").
-        now = clock.monotonic()
-        self._full_at = {venue: now + limit.burst_s - idle_s for venue, limit in limits.items()}
-        self._banned_until: dict[str, float] = {}
-        self._shares = dict.fromkeys(limits, 1.0)
-        self._waiting: dict[str, list[_Ticket]] = {venue: [] for venue in limits}
+        self._own = Buckets(clock, idle_s)
+        self._shared = shared
+        self._bans = bans or Bans(None, clock)
+        self._part = 1.0
+        self._waiting: list[_Ticket] = []
         self._numbers = itertools.count()
+        self._lost = False
+        self._probe_at = -math.inf
+        self._told: set[asyncio.Task[None]] = set()
 
-    async def acquire(self, venue: str, weight: float, request_class: RequestClass) -> None:
-        """Wait until `weight` units may be spent on `venue`. Raises ConfigurationError for a
-        weight that the venue's burst can never hold."""
-        limit = self._limits[venue]
-        allowed_s = limit.burst_s * (1 - request_class.value)
-        if weight / limit.per_second > allowed_s:
-            raise ConfigurationError(f"{venue}: a request of weight {weight} exceeds the burst")
-        # What a share alone never affords takes all of it.
-        cost_s = min(weight / (limit.per_second * self._shares[venue]), allowed_s)
-        ticket = _Ticket(request_class, next(self._numbers), self._clock.monotonic(), cost_s)
-        waiting = self._waiting[venue]
-        waiting.append(ticket)
+    @property
+    def mode(self) -> Mode:
+        if self._shared is None:
+            return "local"
+        return "fallback" if self._lost else "shared"
+
+    async def acquire(
+        self, charges: Sequence[Charge], of: RequestClass | Standing = RequestClass.REPAIR
+    ) -> None:
+        """Wait until all of these may be spent. Raises ConfigurationError for more than the venue
+        allows in a whole window."""
+        standing = _STANDINGS[of] if isinstance(of, RequestClass) else of
+        for charge in charges:
+            if charge.units > charge.rule.weight:
+                raise ConfigurationError(
+                    f"{self.limits.venue}: a request of weight {charge.units:g} can never pass"
+                )
+        ticket = _Ticket(standing, next(self._numbers), self._clock.monotonic(), tuple(charges))
+        self._waiting.append(ticket)
         try:
-            await self._granted(venue, ticket, cost_s, allowed_s)
-            now = self._clock.monotonic()
-            self._full_at[venue] = max(self._full_at[venue], now) + cost_s
+            await self._granted(ticket)
         finally:
-            waiting.remove(ticket)
-            self._wake_head(venue)
+            self._waiting.remove(ticket)
+            self._wake_heads()
 
-    def share(self, venue: str, part: float) -> None:
-        """Spend no more than this part of the venue's limit, from 0 to 1: others spend the rest."""
-        self._shares[venue] = part
+    def share(self, part: float) -> None:
+        """Others behind the same address spend the rest: this process has that part, 0 … 1, of
+        what is not counted in common."""
+        self._part = part
 
-    def wait_s(self, venue: str, request_class: RequestClass) -> float:
+    def wait_s(self, of: RequestClass) -> float:
         """About how long a small request of this class would wait that came now, if none of a
-        higher class came after it."""
-        now, behind_all = self._clock.monotonic(), (float(_RANKS[request_class]), math.inf)
-        ahead_s = sum(t.cost_s for t in self._waiting[venue] if t.order(now) < behind_all)
-        allowed_s = self._limits[venue].burst_s * (1 - request_class.value)
-        return max(0.0, self._wait_s(venue, ahead_s, allowed_s))
+        higher class came after it: in the fullest of the buckets that such ones wait for."""
+        now, behind_all = self._clock.monotonic(), (_RANKS[of], math.inf)
+        ahead = [t for t in self._waiting if t.order(now) < behind_all]
+        buckets: dict[str, Take] = {}
+        for take in (take for ticket in ahead for take in self._takes(ticket, of)):
+            known = buckets.get(take.bucket)
+            cost_s = take.cost_s + (known.cost_s if known else 0.0)
+            buckets[take.bucket] = take._replace(cost_s=cost_s)
+        waits = [self._own.wait_in_all_s(take) for take in buckets.values()]
+        return max([self._bans.left_s(), *waits])
 
-    def ban(self, venue: str, seconds: float) -> None:
-        """No request to `venue` before `seconds` have passed; a longer ban stays."""
-        until = self._clock.monotonic() + seconds
-        self._banned_until[venue] = max(until, self._banned_until.get(venue, 0.0))
+    def remaining(self, charges: Sequence[Charge], of: RequestClass | Standing) -> int:
+        """How many such requests could go out at once now, as far as this process knows."""
+        if self._bans.left_s() > 0:
+            return 0
+        standing = _STANDINGS[of] if isinstance(of, RequestClass) else of
+        ticket = _Ticket(standing, 0, 0.0, tuple(charges))
+        takes = self._takes(ticket, standing)
+        return min(int(self._own.left_s(take) / take.cost_s + 1e-9) for take in takes)
 
-    async def _granted(self, venue: str, ticket: _Ticket, cost_s: float, allowed_s: float) -> None:
+    def ban(self, seconds: float) -> None:
+        """No request to the venue before `seconds` have passed; a longer ban stays. All processes
+        of this host hear of it, and by Redis all behind this address."""
+        self._bans.ban(seconds)
+        if self._shared is not None and not self._lost:
+            task = asyncio.ensure_future(self._tell_ban(self._shared, seconds))
+            self._told.add(task)
+            task.add_done_callback(self._told.discard)
+
+    async def used(self, charge: Charge, used: float, left_in_window_s: float) -> None:
+        """The venue says how much of a limit is used in its current window, which ends in
+        `left_in_window_s`: what others behind this address spent is not ours to spend."""
+        limit = charge.rule.limit()
+        flows_in = limit.per_second * left_in_window_s
+        spare = SHARE * charge.rule.weight - used - flows_in
+        take = _take(charge, limit.per_second, limit.burst, 0.0)
+        excess_s = self._own.left_s(take) - spare / limit.per_second
+        if excess_s > 0:
+            await self._spend([take._replace(cost_s=excess_s)])
+
+    async def close(self) -> None:
+        """End what it speaks to Redis by."""
+        if self._shared is not None:
+            await self._shared.close()
+
+    async def _granted(self, ticket: _Ticket) -> None:
         while True:
-            if self._head(venue) is not ticket:
-                self._wake_head(venue)
+            if not self._is_head(ticket):
+                self._wake_heads()
                 ticket.turn.clear()
                 await ticket.turn.wait()
                 continue
-            wait_s = self._wait_s(venue, cost_s, allowed_s)
+            wait_s = await self._try(ticket)
             if wait_s <= 0:
                 return
             await self._clock.sleep(min(wait_s, _LOOK_S))
 
-    def _head(self, venue: str) -> _Ticket:
-        now = self._clock.monotonic()
-        return min(self._waiting[venue], key=lambda ticket: ticket.order(now))
+    async def _try(self, ticket: _Ticket) -> float:
+        """Take what a ticket needs; or the wait until that may be possible."""
+        banned_s = self._bans.left_s()
+        if banned_s > 0:
+            return banned_s
+        if self._shared is not None and self._clock.monotonic() >= self._probe_at:
+            try:
+                return await self._try_shared(self._shared, ticket)
+            except StoreError as error:
+                self._lose(error)
+        takes = self._takes(ticket, ticket.standing)
+        wait_s = self._own.wait_s(takes)
+        if wait_s <= 0:
+            self._own.take(takes)
+        return wait_s
 
-    def _wake_head(self, venue: str) -> None:
-        if self._waiting[venue]:
-            self._head(venue).turn.set()
+    async def _try_shared(self, shared: RedisBuckets, ticket: _Ticket) -> float:
+        whole = [self._whole(charge, ticket.standing.reserve) for charge in ticket.charges]
+        answer = await shared.take(whole, 0.0)
+        if self._lost:
+            self._lost = False
+            log.info("The budget of %s is shared again", self.limits.venue)
+        if answer.ban_s > 0:
+            self._bans.ban(answer.ban_s)
+        return answer.wait_s
 
-    def _wait_s(self, venue: str, cost_s: float, allowed_s: float) -> float:
+    def _lose(self, error: StoreError) -> None:
+        if not self._lost:
+            self._lost = True
+            self.fallbacks += 1
+            log.warning("The budget of %s is this process's own: %s", self.limits.venue, error)
+        self._probe_at = self._clock.monotonic() + _PROBE_S * random.uniform(1, 2)
+
+    async def _spend(self, takes: list[Take]) -> None:
+        if self._shared is not None and not self._lost:
+            try:
+                await self._shared.spend(takes)
+            except StoreError as error:
+                self._lose(error)
+        else:
+            self._own.take(takes)
+
+    async def _tell_ban(self, shared: RedisBuckets, seconds: float) -> None:
+        try:
+            await shared.ban(seconds)
+        except StoreError as error:
+            self._lose(error)
+
+    def _takes(self, ticket: _Ticket, of: RequestClass | Standing) -> list[Take]:
+        """From this process's own buckets."""
+        reserve = of.value if isinstance(of, RequestClass) else of.reserve
+        if self._shared is None:
+            takes = [self._whole(charge, reserve) for charge in ticket.charges]
+            return [take._replace(cost_s=take.cost_s / self._part) for take in takes]
+        made = []
+        for charge in ticket.charges:
+            limit = charge.rule.limit((1 - SHARE) * self._part)
+            made.append(_take(charge, limit.per_second, limit.burst, reserve))
+        return made
+
+    @staticmethod
+    def _whole(charge: Charge, reserve: float) -> Take:
+        limit = charge.rule.limit()
+        return _take(charge, limit.per_second, limit.burst, reserve)
+
+    def _is_head(self, ticket: _Ticket) -> bool:
+        """Whether nobody before it waits for one of its buckets."""
         now = self._clock.monotonic()
-        ahead_s = max(self._full_at[venue] - now, 0.0) + cost_s - allowed_s
-        return max(ahead_s, self._banned_until.get(venue, 0.0) - now)
+        order, buckets = ticket.order(now), {charge.bucket for charge in ticket.charges}
+        return not any(
+            other.order(now) < order and any(c.bucket in buckets for c in other.charges)
+            for other in self._waiting
+        )
+
+    def _wake_heads(self) -> None:
+        taken: set[str] = set()
+        now = self._clock.monotonic()
+        for ticket in sorted(self._waiting, key=lambda one: one.order(now)):
+            buckets = {charge.bucket for charge in ticket.charges}
+            if not buckets & taken:
+                ticket.turn.set()
+            taken |= buckets
+
+
+def _take(charge: Charge, per_second: float, burst: float, reserve: float) -> Take:
+    burst_s = burst / per_second
+    return Take(charge.bucket, charge.units / per_second, burst_s, reserve * burst_s)

@@ -45,7 +45,7 @@ def the_broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SessionBrok
         with session_broker(tmp_path_factory.mktemp("broker")) as broker:
             yield broker
     except (BrokerError, ConfigurationError) as error:
-        _missing(str(error))
+        missing(str(error))
 
 
 @pytest.fixture(scope="session")
@@ -72,7 +72,7 @@ def spare_node(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Node,
         with private_node(tmp_path_factory.mktemp("node")) as node:
             yield node, Vhosts(node.ctl, node.amqp_url)
     except (BrokerError, ConfigurationError) as error:
-        _missing(str(error))
+        missing(str(error))
 
 
 @pytest.fixture
@@ -104,7 +104,7 @@ def pytest_runtest_call(item: pytest.Item) -> Generator[None, object, object]:
         signal.signal(signal.SIGALRM, before)
 
 
-def _missing(reason: str) -> None:
+def missing(reason: str) -> None:
     if os.environ.get("CI"):
-        pytest.fail(f"no broker to test against: {reason}")
-    pytest.skip(f"no broker to test against: {reason}")
+        pytest.fail(f"nothing to test against: {reason}")
+    pytest.skip(f"nothing to test against: {reason}")

@@ -50,7 +50,7 @@ async def taped(venue: str) -> AsyncIterator[tuple[VenueClient, Tape]]:
     async with Server(Settings(port=0, symbols=2, rates=rates)) as server:
         base, clock, row = f"127.0.0.1:{server.port}/{venue}", SystemClock(), CATALOGUE[venue]
         config = VenueConfig(urls=VenueUrls(rest=f"http://{base}", ws=f"ws://{base}"))
-        budget = Budget({venue: row.limit}, clock)
+        budget = Budget(row.limits, clock)
         client = VenueClient(row, Access(config), budget, clock)
         client.send_frames_to(Ignoring())
         tape = Tape(time.time_ns)
@@ -117,7 +117,7 @@ async def test_each_book_that_starts_from_rest_is_known_as_one(venue: str) -> No
         try:
             await eventually(lambda: len(came(tape, words)) == len(SYMBOLS), 10)
             markets = {words.book(stream) for stream in came(tape, words)}
-            if row.book.snapshot_weight is None:
+            if row.book.snapshot is None:
                 assert markets == {None}
                 return
             assert markets == {client.markets[symbol].id for symbol in SYMBOLS}

@@ -97,7 +97,8 @@ class Play:
         events = [e for e in self.simulator.events(self.venue, "rest") if e["t"] / 1e9 >= since]
         assert {event["status"] for event in events} == {200}, self.venue
         if self.venue == "binance":
-            limit = self.fleet.collector.row.limit
+            rule = next(r for r in self.fleet.collector.row.limits.rules if r.by_cost)
+            limit = rule.limit()
             allowed = limit.per_second * (time.time() - since) + limit.burst
             assert sum(event["weight"] for event in events) <= allowed
 

@@ -17,7 +17,7 @@ from workers.collector.books.keeper import BookKeeper
 from workers.collector.books.orderbook import OrderBook
 from workers.collector.books.sync import BookSync
 from workers.collector.catalogue import CATALOGUE
-from workers.collector.catalogue.row import BookFeed, Chain
+from workers.collector.catalogue.row import BookFeed, Chain, Request
 from workers.collector.events import BookUpdate, Unread
 from workers.collector.venues.binance import Binance
 from workers.collector.venues.bitget import Bitget
@@ -26,7 +26,7 @@ from workers.collector.venues.gate import Gate
 from workers.collector.venues.htx import Htx
 from workers.collector.venues.okx import Okx
 
-BY_REST = [venue for venue in VENUES if CATALOGUE[venue].book.snapshot_weight is not None]
+BY_REST = [venue for venue in VENUES if CATALOGUE[venue].book.snapshot is not None]
 NUMBERED = [venue for venue in VENUES if CATALOGUE[venue].book.chain is not Chain.CHECKSUM]
 BIDS, ASKS = [["10", "1"]], [["11", "1"]]
 LONG_BIDS = [[str(100 - n), "1"] for n in range(60)]
@@ -335,7 +335,7 @@ class HandClient:
 
 async def test_a_snapshot_that_comes_after_its_stream_ended_is_not_taken() -> None:
     recording, client = Recording(), HandClient()
-    feed = BookFeed(depth=5, source="", chain=Chain.PREVIOUS, snapshot_weight=1)
+    feed = BookFeed(depth=5, source="", chain=Chain.PREVIOUS, snapshot=Request("", 1))
     keeper, parts = _keeper(recording, feed, client), recording.parts
     running = asyncio.create_task(keeper.run())
     try:

@@ -17,7 +17,7 @@ from workers.collector.books.keeper import BookKeeper
 from workers.collector.books.orderbook import OrderBook
 from workers.collector.books.sync import BookSync
 from workers.collector.catalogue import CATALOGUE
-from workers.collector.catalogue.row import BookFeed, Chain, StreamKind, Subscription
+from workers.collector.catalogue.row import BookFeed, Chain, Request, StreamKind, Subscription
 from workers.collector.events import BookUpdate
 from workers.collector.parts import Parts
 
@@ -36,7 +36,7 @@ class Reader:
         self.resync()
 
     def resync(self) -> None:
-        if self.feed.snapshot_weight is None:
+        if self.feed.snapshot is None:
             for moment in self.wire.subscribe():
                 self.sync.take(moment.update)
         else:
@@ -205,7 +205,7 @@ def test_levels_beyond_a_cut_snapshot_are_not_kept() -> None:
     """The venue's diff stream speaks of all levels; of those that the snapshot left out, only the
     ones that changed would be known."""
     sync = BookSync(
-        BookFeed(depth=2, source="", chain=Chain.PREVIOUS, snapshot_weight=1, window=False)
+        BookFeed(depth=2, source="", chain=Chain.PREVIOUS, snapshot=Request("", 1), window=False)
     )
     sync.begin(BookUpdate("x", True, [[10, 1], [9, 1]], [[11, 1], [12, 1]], None, 5))
     update = BookUpdate("x", False, [[10, 0], [8, 1], [9.5, 3]], [[13, 1]], None, 6, 6, 5)
@@ -243,7 +243,7 @@ def _update(number: int, previous: int) -> BookUpdate:
 
 async def test_a_book_by_rest_is_asked_for_again_and_valid_only_in_between() -> None:
     client, parts = HandClient(), Parts(BTC)
-    feed = BookFeed(depth=5, source="", chain=Chain.PREVIOUS, snapshot_weight=1)
+    feed = BookFeed(depth=5, source="", chain=Chain.PREVIOUS, snapshot=Request("", 1))
     keeper = BookKeeper(feed, client, FakeClock(), logging.getLogger("test"))
     told: list[str] = []
     keeper.on_broken = lambda symbol, reason, book: told.append(f"broken {book.update_id}")

@@ -23,7 +23,7 @@ def test_every_row_of_the_catalogue_makes_a_client_that_points_where_it_is_told(
     urls = VenueUrls(rest="http://127.0.0.1:1/v/", ws="ws://127.0.0.1:1/v")
     config = VenueConfig(urls=urls, options={"ws": {"mine": 1}})
     keys = VenueKeys.model_validate({"apiKey": "k", "password": "p"})
-    client = VenueClient(venue, Access(config, keys), Budget({name: venue.limit}, clock), clock)
+    client = VenueClient(venue, Access(config, keys), Budget(venue.limits, clock), clock)
     exchange = client._ccxt
     assert exchange.options["ws"]["mine"] == 1
     assert (exchange.apiKey, exchange.password) == ("k", "p")
@@ -38,7 +38,7 @@ async def test_a_wait_that_ccxt_cancels_is_a_lost_connection_and_ours_is_a_cance
     """ccxt cancels everybody on a connection that it closes because one book failed."""
 
     venue, clock = CATALOGUE["gate"], FakeClock()
-    budget = Budget({"gate": venue.limit}, clock)
+    budget = Budget(venue.limits, clock)
     client = VenueClient(venue, Access(), budget, clock)
     futures: list[asyncio.Future[Any]] = []
 
@@ -64,7 +64,7 @@ async def test_a_list_of_markets_that_is_all_but_empty_is_no_list(
 ) -> None:
     """Venues in trouble answer with nothing, in good form: that ends no stream."""
     venue, clock = CATALOGUE["bitget"], FakeClock()
-    budget = Budget({"bitget": venue.limit}, clock)
+    budget = Budget(venue.limits, clock)
     client = VenueClient(venue, Access(), budget, clock)
     exchange, listed = client._ccxt, [market(f"C{n}") for n in range(4)]
 

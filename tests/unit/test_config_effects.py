@@ -43,7 +43,7 @@ def settings_with(**fields: object) -> Settings:
 
 def client_of(venue: str, access: Access) -> VenueClient:
     row, clock = CATALOGUE[venue], FakeClock()
-    return VenueClient(row, access, Budget({venue: row.limit}, clock), clock)
+    return VenueClient(row, access, Budget(row.limits, clock), clock)
 
 
 @pytest.mark.parametrize("venue", [name for name in CATALOGUE if name != "htx"])

@@ -116,6 +116,16 @@ def test_apt_installs_the_server_and_starts_no_service(machine: Machine, needs_u
         assert {call for call in machine.calls[first:last] if call in apt} == set(apt)
 
 
+def test_a_redis_is_installed_where_there_is_none(machine: Machine) -> None:
+    machine.command("sudo", SUDO_THAT_WORKS)
+    assert machine.bootstrap("--redis", REDIS_SERVER="no-such-server").returncode == 0
+    assert any("apt-get -q install" in c and c.endswith("redis-server") for c in machine.calls)
+    assert any("disable --now redis-server" in call for call in machine.calls)
+    machine.calls_file.unlink()
+    assert machine.bootstrap("--redis", REDIS_SERVER="sh").returncode == 0
+    assert machine.calls == []
+
+
 def test_a_service_that_was_there_before_is_left_alone(machine: Machine) -> None:
     machine.command("sudo", SUDO_THAT_WORKS)
     machine.command("systemctl", "#!/bin/sh\nexit 0\n")

@@ -56,7 +56,7 @@ async def test_what_is_there_while_the_markets_are_learned_anew_can_be_collected
 ) -> None:
     """Some connections would stay for ever otherwise, at each refresh."""
     venue, clock = CATALOGUE["binance"], FakeClock()
-    budget = Budget({venue.name: venue.limit}, clock)
+    budget = Budget(venue.limits, clock)
     client = VenueClient(venue, Access(), budget, clock)
 
     async def fetch_markets(_params: Any = None) -> list[dict[str, Any]]:

@@ -11,7 +11,7 @@ from tests.fakes import FakeClock
 from tests.recording import BTC, Recording
 from tests.waiting import eventually
 from workers.collector.books.keeper import BookKeeper
-from workers.collector.catalogue.row import BookFeed, Chain
+from workers.collector.catalogue.row import BookFeed, Chain, Request
 from workers.collector.events import MALFORMED, BookUpdate, Print, Quote
 from workers.collector.numbers import number, price
 from workers.collector.parts import Parts
@@ -59,7 +59,7 @@ async def test_what_is_no_update_ends_the_book_in_that_call(update: BookUpdate) 
 
 async def test_what_is_no_update_does_not_end_the_keeper_while_it_waits_for_a_snapshot() -> None:
     client, parts = Client(), Parts(BTC)
-    feed = BookFeed(depth=5, source="", chain=Chain.PREVIOUS, snapshot_weight=1)
+    feed = BookFeed(depth=5, source="", chain=Chain.PREVIOUS, snapshot=Request("", 1))
     keeper = BookKeeper(feed, client, FakeClock(), logging.getLogger("test"))
     keeper.set_symbols([parts])
     running = asyncio.create_task(keeper.run())

@@ -7,8 +7,9 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 
-from shared.budget import Budget, Limit, RequestClass
+from shared.budget import Budget, RequestClass
 from shared.vitals import Load
+from tests.budgets import limits_of
 from tests.fakes import FakeClock
 from workers.collector.schedule.tightness import LOOK_S, MOST, Factors, Gauge, Widening
 
@@ -39,12 +40,12 @@ class Strain:
     def __init__(self) -> None:
         self.clock = FakeClock()
         self.clock.elapsed_s = 100
-        self.budget = Budget({"v": Limit(per_second=10, burst=20)}, self.clock, idle_s=100)
+        self.budget = Budget(limits_of(10, 20), self.clock, idle_s=100)
         breaker: Any = SimpleNamespace(state="CLOSED")
         self.breaker = breaker
         self.load = Load(0.0, 0.1)
         vitals: Any = SimpleNamespace(load=lambda: self.load)
-        self.gauge = Gauge(self.budget, "v", self.breaker, vitals, self.clock)
+        self.gauge = Gauge(self.budget, self.breaker, vitals, self.clock)
 
     def felt(self, seconds: int) -> Factors:
         for _ in range(seconds):
@@ -72,7 +73,7 @@ def test_an_open_breaker_and_a_ban_widen_questions() -> None:
     assert strain.felt(5).venue == 2
     strain.breaker.state = "CLOSED"
     assert strain.felt(5).venue == 1
-    strain.budget.ban("v", 60)
+    strain.budget.ban(60)
     factors = strain.felt(10)
     assert set(factors.budget.values()) == {MOST}
     assert (factors.venue, factors.process) == (1, 1)
@@ -81,15 +82,16 @@ def test_an_open_breaker_and_a_ban_widen_questions() -> None:
 
 async def test_who_waits_in_the_budget_is_ahead_of_its_class_and_lower_ones() -> None:
     strain = Strain()
+    ten = strain.budget.limits.charges("", 10)
     asking = [
-        asyncio.create_task(strain.budget.acquire("v", 10, RequestClass.FUNDING)) for _ in range(15)
+        asyncio.create_task(strain.budget.acquire(ten, RequestClass.FUNDING)) for _ in range(15)
     ]
     await asyncio.sleep(0)
-    waits = {one: strain.budget.wait_s("v", one) for one in RequestClass}
+    waits = {one: strain.budget.wait_s(one) for one in RequestClass}
     assert waits[RequestClass.LIVE] < 1 < 8 < waits[RequestClass.FUNDING]
     assert waits[RequestClass.FUNDING] <= waits[RequestClass.REPAIR]
     strain.clock.elapsed_s += 3 * LOOK_S
     for task in asking:
         task.cancel()
     await asyncio.gather(*asking, return_exceptions=True)
-    assert max(strain.budget.wait_s("v", one) for one in RequestClass) < 8
+    assert max(strain.budget.wait_s(one) for one in RequestClass) < 8

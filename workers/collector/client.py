@@ -88,9 +88,8 @@ class VenueClient:
         )
         self._page = _trade_page(venue, access)
         self._ccxt.budget = budget
-        self._ccxt.budget_key = venue.name
         if access.config.sandbox:
-            _go_to_sandbox(self._ccxt)
+            _go_to_sandbox(self._ccxt, venue.name)
         self._ccxt.clock = clock
         self.breakers = self._ccxt.breakers = VenueBreakers(venue.name, clock)
         self.venue_clock = self._ccxt.venue_clock = VenueClock(clock, venue.server_time)
@@ -155,8 +154,9 @@ class VenueClient:
 
     async def afford_snapshot(self) -> None:
         """Wait until the budget of an order book's snapshot is ours."""
-        weight = self._venue.book.snapshot_weight or 0.0
-        await self._budget.acquire(self._venue.name, weight, RequestClass.LIVE)
+        request = self._venue.book.snapshot
+        if request is not None:
+            await self._budget.acquire(self._budget.limits.charges(*request), RequestClass.LIVE)
 
     async def fetch_book(self, symbol: str) -> BookUpdate:
         """A snapshot for which `afford_snapshot` has paid. Raises ExchangeError."""
@@ -202,8 +202,6 @@ class VenueClient:
         """Ask for `bulk`, of one symbol where it is per symbol. Raises ExchangeError."""
         arguments = [symbol] if bulk.per_symbol else []
         _about(bulk.request_class, Endpoint.PRICES)
-        if bulk.extra_weight:
-            await self._budget.acquire(self._venue.name, bulk.extra_weight, bulk.request_class)
         with self._errors_about(symbol):
             async with asyncio.timeout(_REST_DEADLINE_S):
                 answer = await getattr(self._ccxt, bulk.method)(*arguments, **bulk.arguments)
@@ -296,12 +294,10 @@ def _constructor(venue: Venue, access: Access) -> dict[str, Any]:
     return made
 
 
-def _go_to_sandbox(exchange: Any) -> None:
+def _go_to_sandbox(exchange: Any, venue: str) -> None:
     """ccxt's switch: other addresses, or a header with each request."""
     if not exchange.urls.get("test") and "sandboxMode" not in exchange.options:
-        raise ConfigurationError(
-            f"exchange_configs.{exchange.budget_key}.sandbox: the venue has no test network"
-        )
+        raise ConfigurationError(f"exchange_configs.{venue}.sandbox: the venue has no test network")
     exchange.set_sandbox_mode(True)
 
 

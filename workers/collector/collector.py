@@ -7,7 +7,6 @@ from functools import partial
 from pathlib import Path
 
 from shared.broker import Broker
-from shared.budget import Budget
 from shared.clock import Clock
 from shared.config import Settings
 from shared.config.live import Live
@@ -17,7 +16,7 @@ from shared.outbox import Origin, Outbox
 from shared.sequence import Sequences
 from shared.service import Stop, every, running
 from shared.status import HEARTBEAT_S, State
-from shared.vitals import Vitals, age_s
+from shared.vitals import Vitals
 from workers.collector.assembly import Assembler
 from workers.collector.books.keeper import BookKeeper
 from workers.collector.books.tops import BookTops
@@ -57,6 +56,7 @@ from workers.collector.schedule.schedule import Schedule
 from workers.collector.schedule.tightness import Gauge
 from workers.collector.sharing.answers import Answers
 from workers.collector.sharing.sharing import Member, Sharing
+from workers.collector.spending import budget_of
 from workers.collector.status import StatusTeller, Tidings
 from workers.collector.streams import Streams
 from workers.collector.tasks.tasks import Sources, Tasks
@@ -105,9 +105,9 @@ class Collector:
         self.quarantine = Quarantine(self.log)
         publishing = Publishing(exchange, self.outbox, self.quarantine, clock)
         self.intake = Intake(publishing)
-        self.budget = Budget({venue: row.limit}, clock, idle_s=age_s())
+        self.budget = budget_of(settings, row, clock)
         self.client = VenueClient(row, Access.of(settings, venue), self.budget, clock)
-        gauge = Gauge(self.budget, venue, self.client.breakers, self.vitals, clock)
+        gauge = Gauge(self.budget, self.client.breakers, self.vitals, clock)
         self.schedule = Schedule(gauge, clock)
         self.client.send_frames_to(self.intake)
         self.recorder: Recorder | None = None
@@ -280,6 +280,7 @@ class Collector:
             await self.client.close()
         except ExchangeError as error:
             self.log.debug("The venue did not let go: %s", error)
+        await self.budget.close()
 
     async def _drain(self, deadline_s: float) -> None:
         if not await self.outbox.drain(deadline_s):
@@ -346,7 +347,7 @@ class Collector:
 
     def _snapshots_s(self, books: int) -> float:
         """How long the budget takes to let so many snapshots go, when half of it is for others."""
-        return 2 * books * (self.row.book.snapshot_weight or 0) / self.row.limit.per_second
+        return 2 * self.row.snapshots_s(books)
 
     async def _save_sequences(self) -> None:
         """A disk that refuses costs the next run's first messages their `prev_seq`, no more."""

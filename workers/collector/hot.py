@@ -35,6 +35,9 @@ T = TypeVar("T")
 #: Why the request that this task is making is made.
 REQUEST_CLASS = ContextVar("request_class", default=RequestClass.REPAIR)
 
+#: The path of this task's latest request, as ccxt spells it.
+PATH = ContextVar("path", default="")
+
 #: Whether the budget of this task's request was spent before.
 PREPAID = ContextVar("prepaid", default=False)
 
@@ -80,7 +83,6 @@ class HotFrames:
 
     sink: FrameSink
     budget: Budget
-    budget_key: str
     clock: Clock
     breakers: VenueBreakers
     venue_clock: VenueClock
@@ -206,11 +208,17 @@ class HotFrames:
         """What one cheap request says of a symbol's best prices, as a list of one ticker."""
         return [await self.fetch_ticker(symbol)]  # type: ignore[attr-defined]
 
+    async def fetch2(self, path: str, *request: Any, **more: Any) -> Any:
+        """Called by ccxt for each request, before it asks for the budget."""
+        PATH.set(path)
+        return await super().fetch2(path, *request, **more)  # type: ignore[misc]
+
     async def throttle(self, cost: float | None = None) -> None:
         """Called by ccxt before each request with its cost. Raises CircuitBreakerOpenError."""
         self.breakers.check()
         if not PREPAID.get():
-            await self.budget.acquire(self.budget_key, cost or 1.0, REQUEST_CLASS.get())
+            charges = self.budget.limits.charges(PATH.get(), cost or 1.0)
+            await self.budget.acquire(charges, REQUEST_CLASS.get())
         GRANTED_AT.set(self.clock.monotonic())
 
     async def fetch(self, *request: Any, **more: Any) -> Any:
@@ -237,7 +245,7 @@ class HotFrames:
         self.venue_clock.hear(PASSAGE.get(), rest[2])
         if code in (418, 429):
             headers = rest[0] or {}
-            self.budget.ban(self.budget_key, retry_after_s(headers.get("Retry-After")))
+            self.budget.ban(retry_after_s(headers.get("Retry-After")))
         handled = super().handle_errors(code, reason, url, method, *rest)  # type: ignore[misc]
         if handled is None and code in _BLOCKED:
             raise BlockedError(f"turned away with {code} {reason}")

@@ -168,7 +168,7 @@ class BookKeeper:
         symbol, sync = kept.parts.symbol, kept.sync
         if self._kept.get(symbol) is not kept or (sync.live and not sync.book.thin):
             return
-        if self._feed.snapshot_weight is None:
+        if self._feed.snapshot is None:
             self.resubscribe(Subscription(StreamKind.BOOK, symbol), reason)
         else:
             self._want(symbol)
@@ -191,7 +191,7 @@ class BookKeeper:
         self.on_broken(symbol, reason, kept.sync.book)
 
     def _want(self, symbol: str) -> None:
-        if self._feed.snapshot_weight is not None and symbol not in self._queued:
+        if self._feed.snapshot is not None and symbol not in self._queued:
             self._queued.add(symbol)
             self._wanted.put_nowait(symbol)
 

@@ -119,7 +119,7 @@ class BookSync:
         self.book.replace(snapshot.bids, snapshot.asks, limit)
         self._last = snapshot.last
         # A stream that brings its own snapshot goes on right behind it.
-        self._joined = self._feed.snapshot_weight is None
+        self._joined = self._feed.snapshot is None
         self._settle(snapshot)
         self.live = True
 

@@ -1,6 +1,7 @@
 """binance, USD-M futures."""
 
-from shared.budget import Limit, RequestClass
+from shared.budget import RequestClass
+from shared.limits import Rule, VenueLimits
 from workers.collector.catalogue.row import (
     KEEP_ALIVE,
     BookFeed,
@@ -9,6 +10,7 @@ from workers.collector.catalogue.row import (
     CandleFeed,
     Chain,
     FundingHistory,
+    Request,
     ServerTime,
     Stream,
     StreamKind,
@@ -72,7 +74,6 @@ BINANCE = Venue(
             "funding rates",
             "fetch_funding_rates",
             "funding",
-            extra_weight=9,
             subject="funding",
             marks=True,
         ),
@@ -90,15 +91,28 @@ BINANCE = Venue(
         depth=1000,
         source="GET /fapi/v1/depth takes limit 5 … 1000; depth@100ms continues it",
         chain=Chain.PREVIOUS,
-        snapshot_weight=20,
+        snapshot=Request("depth", 20),
         window=False,
     ),
     # 80 % of 2400 weight a minute and IP; ccxt's cost is the venue's weight.
     # klines weigh 1 up to 99 of them, 2 up to 499, 5 up to 1000.
     candles=CandleFeed(page=499),
     funding_history=FundingHistory(limit=1000, all_symbols=True),
-    limit=Limit(per_second=32, burst=320),
-    limit_source="exchangeInfo rateLimits: REQUEST_WEIGHT 2400 a minute",
+    limits=VenueLimits(
+        "binance",
+        (
+            Rule("funding", 500, 300, paths=("fundingRate", "fundingInfo")),
+            Rule(
+                "weight",
+                2400,
+                60,
+                by_cost=True,
+                weights={"premiumIndex": 10, "fundingRate": 0, "fundingInfo": 0},
+                at_once=1 / 6,
+            ),
+        ),
+    ),
+    limit_source="exchangeInfo rateLimits: REQUEST_WEIGHT 2400 a minute; funding 500 in 5 minutes",
     trades=TradeFeed(
         ids="aggTrade `a`, per symbol; stream @aggTrade and GET /fapi/v1/aggTrades",
         dense=True,

@@ -1,6 +1,6 @@
 """bitget, v2 mix."""
 
-from shared.budget import Limit
+from shared.limits import Rule, VenueLimits
 from workers.collector.catalogue.row import (
     KEEP_ALIVE,
     BookFeed,
@@ -59,8 +59,14 @@ BITGET = Venue(
     # history-candles gives 200 at most, candles 1000.
     candles=CandleFeed(page=200),
     funding_history=FundingHistory(limit=100),
-    limit=Limit(per_second=16, burst=80),
-    limit_source="80 % of 20 requests a second and IP",
+    limits=VenueLimits(
+        "bitget",
+        (
+            Rule("slow", 10, 1, paths=("v2/mix/market/fills-history",), each_path=True),
+            Rule("path", 20, 1, each_path=True),
+        ),
+    ),
+    limit_source="20 requests a second, path and IP; 10 for fills-history",
     trades=TradeFeed(
         ids="tradeId; stream `trade` and GET /api/v2/mix/market/fills-history",
         dense=False,

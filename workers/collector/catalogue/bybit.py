@@ -1,6 +1,6 @@
 """bybit, v5 linear."""
 
-from shared.budget import Limit
+from shared.limits import Rule, VenueLimits
 from workers.collector.catalogue.row import (
     BookFeed,
     BulkCall,
@@ -53,8 +53,11 @@ BYBIT = Venue(
     ),
     candles=CandleFeed(page=1000),
     funding_history=FundingHistory(limit=200),
-    limit=Limit(per_second=40, burst=200),
-    limit_source="80 % of ccxt's 50 units a second (5 a request); the venue's own: 600 in 5 s",
+    limits=VenueLimits(
+        "bybit",
+        (Rule("requests", 600, 5),),
+    ),
+    limit_source="600 requests in 5 s and IP",
     trades=TradeFeed(
         ids="execId, a UUID; stream publicTrade and GET /v5/market/recent-trade",
         dense=False,

@@ -1,6 +1,6 @@
 """gate, v4 USDT futures."""
 
-from shared.budget import Limit
+from shared.limits import Rule, VenueLimits
 from workers.collector.catalogue.row import (
     KEEP_ALIVE,
     BookFeed,
@@ -9,6 +9,7 @@ from workers.collector.catalogue.row import (
     CandleFeed,
     Chain,
     FundingHistory,
+    Request,
     ServerTime,
     Stream,
     StreamKind,
@@ -53,12 +54,15 @@ GATE = Venue(
         depth=100,
         source="futures.order_book_update: level 20, 50 or 100",
         chain=Chain.RANGE,
-        snapshot_weight=1,
+        snapshot=Request("{settle}/order_book", 1),
     ),
     candles=CandleFeed(page=1999, contracts=True),
     funding_history=FundingHistory(limit=1000),
-    limit=Limit(per_second=16, burst=80),
-    limit_source="80 % of 200 requests in 10 s and endpoint",
+    limits=VenueLimits(
+        "gate",
+        (Rule("endpoint", 200, 10, each_path=True),),
+    ),
+    limit_source="200 requests in 10 s, endpoint and IP",
     trades=TradeFeed(
         ids="trade id, per contract; stream futures.trades and GET /futures/usdt/trades",
         dense=True,

@@ -1,6 +1,7 @@
 """htx, linear swaps."""
 
-from shared.budget import Limit, RequestClass
+from shared.budget import RequestClass
+from shared.limits import Rule, VenueLimits
 from workers.collector.catalogue.row import (
     KEEP_ALIVE,
     BookFeed,
@@ -82,8 +83,14 @@ HTX = Venue(
     # With `size` the newest 2000 at most: older ones can not be had through ccxt's fetch_ohlcv.
     candles=CandleFeed(page=2000),
     funding_history=FundingHistory(limit=100),
-    limit=Limit(per_second=8, burst=40),
-    limit_source="80 % of ccxt's 10 units a second; the venue's own: 240 in 3 s for market data",
+    limits=VenueLimits(
+        "htx",
+        (
+            Rule("market", 800, 1, paths=("linear-swap-ex/*", "index/*")),
+            Rule("reference", 240, 3),
+        ),
+    ),
+    limit_source="800 a second and IP for market data, 240 in 3 s for the rest",
     trades=TradeFeed(
         ids="trade id; stream trade.detail and GET /linear-swap-ex/market/history/trade",
         dense=False,

@@ -1,6 +1,6 @@
 """okx, linear swaps."""
 
-from shared.budget import Limit
+from shared.limits import Rule, VenueLimits
 from workers.collector.catalogue.row import (
     BookFeed,
     BulkCall,
@@ -62,9 +62,23 @@ OKX = Venue(
     ),
     candles=CandleFeed(page=300),
     funding_history=FundingHistory(limit=400),
-    limit=Limit(per_second=7, burst=35),
-    limit_source="80 % of ccxt's 9 units a second; its costs follow the venue's limits an endpoint "
-    "and IP, a cost of 1 being 20 requests in 2 s",
+    limits=VenueLimits(
+        "okx",
+        (
+            Rule("status", 1, 5, paths=("system/status",), at_once=1.0),
+            Rule(
+                "10",
+                10,
+                2,
+                paths=("public/funding-rate*", "public/mark-price", "public/time"),
+                each_path=True,
+            ),
+            Rule("40", 40, 2, paths=("market/books", "market/candles"), each_path=True),
+            Rule("100", 100, 2, paths=("market/trades",), each_path=True),
+            Rule("20", 20, 2, each_path=True),
+        ),
+    ),
+    limit_source="requests in 2 s, endpoint and IP, as the documentation of each says",
     trades=TradeFeed(
         # The stream puts the fills of an order at one price together under their last id;
         # GET /api/v5/market/trades and history-trades list each.

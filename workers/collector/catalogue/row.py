@@ -4,7 +4,8 @@ from dataclasses import dataclass, field
 from enum import Enum
 from typing import Any, Literal, NamedTuple
 
-from shared.budget import Limit, RequestClass
+from shared.budget import RequestClass
+from shared.limits import VenueLimits
 
 
 class StreamKind(Enum):
@@ -28,6 +29,13 @@ class Subscription(NamedTuple):
         return f"{self.kind.value} {self.timeframe}".rstrip() + f" of {self.symbol}"
 
 
+class Request(NamedTuple):
+    """A REST request as ccxt knows it: its path, and what it weighs."""
+
+    path: str
+    cost: float
+
+
 class Chain(Enum):
     """How an update of a book names the one before it, and so shows a hole."""
 
@@ -41,8 +49,8 @@ class Chain(Enum):
 class BookFeed:
     """The order book of a venue: what of it there is, and how it is checked.
 
-    `snapshot_weight` is the budget's weight of the REST snapshot that a book starts from, None
-    where the stream brings its own. `window` says that the venue keeps its updates inside `depth`;
+    `snapshot` is the REST request whose answer a book starts from, None where the stream brings its
+    own. `window` says that the venue keeps its updates inside `depth`;
     where it does not, levels beyond the snapshot's worst are unknown and are not kept.
     """
 
@@ -50,7 +58,7 @@ class BookFeed:
     source: str  # of the depth
     chain: Chain
     checksum: bool = False
-    snapshot_weight: float | None = None
+    snapshot: Request | None = None
     window: bool = True
 
 
@@ -119,7 +127,6 @@ class BulkCall:
     refresh_s: float = 0
     arguments: dict[str, Any] = field(default_factory=dict)
     request_class: RequestClass = RequestClass.LIVE
-    extra_weight: float = 0  # what the venue charges beyond ccxt's cost
     subject: Literal["ticker", "funding"] | None = None  # whose interval of the config it keeps
     marks: bool = False  # whether mark prices come with it, and from nowhere else
 
@@ -155,10 +162,17 @@ class Venue:
     book: BookFeed
     candles: CandleFeed
     funding_history: FundingHistory
-    limit: Limit  # in ccxt's cost units
+    limits: VenueLimits
     limit_source: str
     trades: TradeFeed
     server_time: ServerTime
+
+    def snapshots_s(self, count: int) -> float:
+        """How long the budget takes to let so many snapshots of books go."""
+        if self.book.snapshot is None:
+            return 0.0
+        charges = self.limits.charges(*self.book.snapshot)
+        return max(count * one.units / one.rule.limit().per_second for one in charges)
 
 
 #: ccxt's websocket option: ms between pings; its own 30-180 s find a dead peer too late.

@@ -58,9 +58,9 @@ class Gauge:
     """Looks at the budget and the breaker of a venue, and at this process."""
 
     def __init__(
-        self, budget: Budget, venue: str, breakers: VenueBreakers, vitals: Vitals, clock: Clock
+        self, budget: Budget, breakers: VenueBreakers, vitals: Vitals, clock: Clock
     ) -> None:
-        self._budget, self._venue = budget, venue
+        self._budget = budget
         self._breakers, self._vitals = breakers, vitals
         self._clock = clock
         self._waits = {request_class: Widening() for request_class in RequestClass}
@@ -80,7 +80,7 @@ class Gauge:
         )
 
     def _waits_long(self, request_class: RequestClass) -> bool | None:
-        wait_s = self._budget.wait_s(self._venue, request_class)
+        wait_s = self._budget.wait_s(request_class)
         return _tight(wait_s, _LONG_WAIT_S, _SHORT_WAIT_S)
 
 

@@ -79,7 +79,7 @@ class Sharing:
         told, worker = self._desired.told, self._origin.worker
         others = told.peers_of(worker) if told else []
         same = sum(peer.egress == self._member.egress for peer in others)
-        budget.share(self._member.row.name, 1 / (1 + same))
+        budget.share(1 / (1 + same))
 
     def collected(self, symbols: Collection[str]) -> None:
         """These are collected now; what is new among them may have been another's."""

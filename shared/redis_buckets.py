@@ -1,0 +1,139 @@
+"""Leaky buckets in Redis, for all processes and hosts behind one address: see `shared.buckets`.
+
+One script takes from several buckets at once or from none, by the server's clock. What a process
+has seen of a bucket it tells with each question: a server that was emptied, or restored from
+yesterday, learns it anew. A bucket that nobody knows anything of is empty.
+"""
+
+import asyncio
+import math
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from redis.asyncio import BlockingConnectionPool, Redis
+from redis.asyncio.retry import Retry
+from redis.backoff import NoBackoff
+
+from shared.buckets import Take
+from shared.config.sections import Redis as RedisConfig
+from shared.errors import StoreError
+from shared.reactions import row_of
+
+#: A server that takes longer is as good as none.
+ANSWER_S = 0.05
+_CONNECTIONS = 4
+#: Buckets of a venue that nobody asks for so long are forgotten: then they start empty.
+_KEPT_MS = 86_400_000
+_US = 1_000_000
+#: A bucket is never further from full: what says so was told by another clock.
+_MOST_OWED_US = 120 * _US
+
+#: KEYS: the ban, then the buckets. ARGV: how long a ban is known to last (us), whether to take what
+#: is not there, then for each bucket its cost, its size and its reserve (us), and when it was to be
+#: full as last seen (us, 0: unknown). Returns the wait (us, 0: taken), the ban that is left (us),
+#: and when each bucket is full (us).
+_SCRIPT = """
+local time = redis.call('TIME')
+local now = time[1] * 1000000 + time[2]
+local banned = tonumber(redis.call('GET', KEYS[1]) or 0)
+local told = now + tonumber(ARGV[1])
+if tonumber(ARGV[1]) > 0 and told > banned then
+  banned = told
+  redis.call('SET', KEYS[1], string.format('%.0f', banned), 'PX', math.ceil(ARGV[1] / 1000) + 1)
+end
+local wait = math.max(0, banned - now)
+local full = {}
+for i = 2, #KEYS do
+  local at = 4 * (i - 2) + 3
+  local cost, burst, reserve = tonumber(ARGV[at]), tonumber(ARGV[at + 1]), tonumber(ARGV[at + 2])
+  local known = tonumber(redis.call('GET', KEYS[i]) or 0)
+  local seen = tonumber(ARGV[at + 3])
+  if seen > known then known = seen end
+  if known == 0 then known = now + burst end
+  known = math.min(known, now + burst + MOST)
+  if known < now then known = now end
+  full[i - 1] = known
+  wait = math.max(wait, known + math.min(cost, burst - reserve) - now - (burst - reserve))
+end
+local taken = wait <= 0 or ARGV[2] == '1'
+for i = 2, #KEYS do
+  if taken then full[i - 1] = full[i - 1] + tonumber(ARGV[4 * (i - 2) + 3]) end
+  redis.call('SET', KEYS[i], string.format('%.0f', full[i - 1]), 'PX', KEPT)
+end
+local answer = {math.max(0, wait), math.max(0, banned - now)}
+for i = 1, #full do answer[i + 2] = full[i] end
+for i = 1, #answer do answer[i] = string.format('%.0f', math.ceil(answer[i])) end
+return answer
+""".replace("KEPT", str(_KEPT_MS)).replace("MOST", str(_MOST_OWED_US))
+
+
+class Answer(NamedTuple):
+    """How long to wait, 0 where it was taken; and how long the venue is not to be asked at all."""
+
+    wait_s: float
+    ban_s: float
+
+
+class RedisBuckets:
+    """Those of one venue and address. Every question has a deadline; raises StoreError."""
+
+    def __init__(self, redis: Redis, venue: str, egress: str) -> None:
+        self._redis = redis
+        self._prefix = f"fleet:budget:{{{venue}@{egress}}}:"
+        self._script = redis.register_script(_SCRIPT)
+        self.seen: dict[str, int] = {}  # when each bucket is full, by the server's clock, us
+
+    async def take(self, takes: Sequence[Take], ban_s: float) -> Answer:
+        """Take all of these, or none. `ban_s` is how long this process knows of a ban."""
+        return await self._ask(takes, ban_s, forced=False)
+
+    async def spend(self, takes: Sequence[Take]) -> None:
+        """Take these whether they are there or not: others had them."""
+        await self._ask(takes, 0.0, forced=True)
+
+    async def close(self) -> None:
+        """End its connections."""
+        await self._redis.aclose()
+
+    async def _ask(self, takes: Sequence[Take], ban_s: float, *, forced: bool) -> Answer:
+        keys = [f"{self._prefix}ban", *(self._prefix + take.bucket for take in takes)]
+        arguments = [math.ceil(ban_s * _US), int(forced)]
+        for take in takes:
+            sizes = (take.cost_s, take.burst_s, take.reserve_s)
+            arguments += [round(size * _US) for size in sizes]
+            arguments.append(self.seen.get(take.bucket, 0))
+        answer = await self._asked(keys, arguments)
+        for take, full_at in zip(takes, answer[2:], strict=True):
+            self.seen[take.bucket] = int(full_at)
+        return Answer(int(answer[0]) / _US, int(answer[1]) / _US)
+
+    async def ban(self, seconds: float) -> None:
+        """Tell all others of a ban, now. A longer one stays."""
+        await self.take((), seconds)
+
+    async def _asked(self, keys: list[str], arguments: list[int]) -> list[bytes]:
+        try:
+            async with asyncio.timeout(ANSWER_S):
+                answer: list[bytes] = await self._script(keys=keys, args=arguments)
+                return answer
+        except Exception as error:
+            row = row_of(error)
+            if row is None:
+                raise
+            raise StoreError(f"Redis: {type(error).__name__}: {error}".splitlines()[0]) from error
+
+
+def connected(config: RedisConfig) -> Redis:
+    """A client that tries nothing by itself: what it is asked for is not worth waiting."""
+    pool = BlockingConnectionPool(
+        host=config.host or "127.0.0.1",
+        port=config.port,
+        db=config.db,
+        password=config.password.get_secret_value() if config.password else None,
+        max_connections=_CONNECTIONS,
+        timeout=ANSWER_S,
+        socket_connect_timeout=ANSWER_S,
+        socket_timeout=ANSWER_S,
+        retry=Retry(NoBackoff(), 0),
+    )
+    return Redis.from_pool(pool)
