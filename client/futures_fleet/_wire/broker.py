@@ -19,8 +19,8 @@ from aiormq.abc import FieldTable
 from aiormq.exceptions import AMQPError, ChannelInvalidStateError
 from yarl import URL
 
-from futures_fleet._wire.errors import BrokerError, ConfigurationError
 from futures_fleet._wire.backoff import Backoff
+from futures_fleet._wire.errors import BrokerError, ConfigurationError
 from futures_fleet._wire.tasks import ended
 from futures_fleet._wire.topology import Exchange, Queue, Topology, topology
 
