@@ -39,7 +39,7 @@ def _definitions() -> dict[str, Any]:
     return {
         "users": [{"name": _LOGIN, "password": _LOGIN, "tags": "administrator"}],
         "permissions": [{"user": _LOGIN, "vhost": "/"} | everything],
-    } | shared_names(topology(_DATA_EXCHANGE))
+    } | shared_names(topology(_DATA_EXCHANGE).with_requests(VENUES))
 
 
 def _json(value: Any) -> bytes:

@@ -21,6 +21,8 @@ from shared.topology import (
     MAILBOX,
     REGISTRY_EXCHANGE,
     REGISTRY_STREAM,
+    REPLIES,
+    REQUESTS,
     RESPONSES,
     STATUS,
     SYMBOLS,
@@ -31,6 +33,7 @@ from shared.topology import (
     heartbeat_key,
     holdings_key,
     markets_key,
+    request_queue,
     response_key,
 )
 
@@ -114,6 +117,7 @@ def _collector(data: str, exchange: str) -> _Grant:
     """May speak for no venue but its own."""
     word = re.escape(encode_word(exchange))
     facts = sorted({re.escape(fact_key(kind, exchange, "")) for kind in KINDS.values()})
+    requests = request_queue(exchange).name
     batches = sorted({re.escape(batch_key(kind, exchange)) for kind in KINDS.values()})
     told = (
         heartbeat_key("collector", exchange, ""),
@@ -132,6 +136,7 @@ def _collector(data: str, exchange: str) -> _Grant:
             ],
             BATCHES: [*batches, bulk],
             STATUS: [re.escape(key) + _WORD for key in told],
+            REPLIES: [ANY],  # who asks for something of the venue
         },
         binds={
             SYMBOLS: [ANY],
@@ -139,6 +144,7 @@ def _collector(data: str, exchange: str) -> _Grant:
             STATUS: [re.escape(holdings_key(exchange, "")) + _WORD],
             BATCHES: [bulk],
         },
+        consumes=(requests,),
         service=True,
     )
 
@@ -157,8 +163,8 @@ def _operator(data: str) -> _Grant:
     return _Grant(
         purpose="sends commands, reads their answers, status and data",
         own=("client",),
-        publishes={COMMANDS: [ANY]},
-        binds={RESPONSES: [ANY], STATUS: [ANY], data: [ANY], MAILBOX: [ANY]},
+        publishes={COMMANDS: [ANY], REQUESTS: [ANY]},
+        binds={RESPONSES: [ANY], STATUS: [ANY], data: [ANY], MAILBOX: [ANY], REPLIES: [ANY]},
     )
 
 

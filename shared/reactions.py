@@ -17,6 +17,7 @@ from shared.errors import (
     CryptoCollectorException,
     ExchangeError,
     NetworkError,
+    NotSupportedError,
     RateLimitedError,
     StoreError,
     SymbolNotListedError,
@@ -61,6 +62,7 @@ TABLE = (
     Row("ccxt", "RestrictedLocation", BlockedError, _WAIT, unwell=True),
     Row("ccxt", "ChecksumError", BookDesyncError, Reaction.RESYNC),
     Row("ccxt", "InvalidNonce", BookDesyncError, Reaction.RESYNC),
+    Row("ccxt", "NotSupported", NotSupportedError, _REJECT),
     Row("ccxt", "BadSymbol", SymbolNotListedError, Reaction.SKIP),
     Row("ccxt", "BaseError", ExchangeError, _REJECT),
     # Bodies that break off, connections that do; ccxt wraps some of them as its ExchangeError.

@@ -51,6 +51,7 @@ class MarketList(Notice):
     volumes: dict[
         str, float
     ] = {}  # quote currency of the last 24 hours, by symbol, as far as known
+    methods: list[str] = []  # that can be asked of it, see `shared.requests`
 
 
 #: A symbol's last trade: its id and venue time in ms, where known.

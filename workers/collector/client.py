@@ -11,10 +11,17 @@ from typing import Any, NamedTuple
 
 import ccxt
 
-from shared.budget import Budget, RequestClass
+from shared.budget import Budget, RequestClass, Standing
 from shared.clock import Clock
 from shared.config import Performance, Settings, VenueConfig, VenueKeys
-from shared.errors import ConfigurationError, NetworkError, NotSentError, SymbolNotListedError
+from shared.errors import (
+    ConfigurationError,
+    NetworkError,
+    NotSentError,
+    NotSupportedError,
+    SymbolNotListedError,
+)
+from shared.requests import METHODS, Method, Request
 from workers.collector.breakers import ENDPOINT, Endpoint, VenueBreakers
 from workers.collector.catalogue.row import BulkCall, Call, Subscription, Venue
 from workers.collector.edge import venue_errors
@@ -22,6 +29,7 @@ from workers.collector.events import BookUpdate, Candle, Print, RestUpdate, Sett
 from workers.collector.hot import GRANTED_AT, ON_SENT, PREPAID, REQUEST_CLASS, FrameSink, Pool
 from workers.collector.readers import READERS
 from workers.collector.recording.tap import Tap
+from workers.collector.requests.units import in_base_units
 from workers.collector.rest_trace import RestTrace
 from workers.collector.venue_clock import VenueClock
 
@@ -30,6 +38,15 @@ _CLOSE_TIMEOUT_S = 1.5  # a venue that is frozen never answers the close of a we
 _UNWATCH_TIMEOUT_S = 3.0  # from when it was sent
 _UNWATCH_QUEUE_S = 60.0  # ccxt spaces what it sends, subscriptions among it
 _SNAPSHOT_DEADLINE_S = 15.0
+#: What requests are about that are not about prices.
+_ENDPOINTS = {
+    "fetch_order_book": Endpoint.BOOKS,
+    "fetch_trades": Endpoint.HISTORY,
+    "fetch_ohlcv": Endpoint.HISTORY,
+    "fetch_funding_rate_history": Endpoint.HISTORY,
+    "fetch_markets": Endpoint.MARKETS,
+    "fetch_time": Endpoint.MARKETS,
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,7 +96,7 @@ class VenueClient:
         #: Told of a symbol that the venue denies to list.
         self.on_unlisted: Callable[[str], None] = lambda _symbol: None
         self._venue = venue
-        self._clock = clock
+        self.clock = clock
         self._budget = budget
         module = importlib.import_module(f"workers.collector.venues.{venue.module}")
         self._ccxt: Any = getattr(module, venue.class_name)(_constructor(venue, access))
@@ -205,7 +222,7 @@ class VenueClient:
         with self._errors_about(symbol):
             async with asyncio.timeout(_REST_DEADLINE_S):
                 answer = await getattr(self._ccxt, bulk.method)(*arguments, **bulk.arguments)
-            updates = list(READERS[bulk.reader](answer, symbol, self._clock.now_ms()))
+            updates = list(READERS[bulk.reader](answer, symbol, self.clock.now_ms()))
         return Answer(GRANTED_AT.get(), updates)
 
     async def fetch_settlements(self, symbol: str | None, since: int) -> list[Settled]:
@@ -238,6 +255,25 @@ class VenueClient:
         with venue_errors():
             async with asyncio.timeout(_REST_DEADLINE_S):
                 await self._ccxt.ask_time()
+
+    def methods(self) -> list[str]:
+        """Those of `shared.requests` that the venue has."""
+        return [name for name in METHODS if self._ccxt.has.get(_camel(name))]
+
+    async def call(self, method: Method, request: Request, standing: Standing) -> Any:
+        """The answer to somebody's request, sizes in base units. Raises ExchangeError; how long it
+        may take is the caller's business."""
+        _about(standing, _ENDPOINTS.get(method.name, Endpoint.PRICES))
+        symbol = request.arguments.get("symbol")
+        if symbol is not None and symbol not in self.markets:
+            raise SymbolNotListedError(f"{symbol} is not listed")
+        if not self._ccxt.has.get(_camel(method.name)):
+            raise NotSupportedError(f"the venue has no {method.name}")
+        with self._errors_about(symbol):
+            answer = await getattr(self._ccxt, method.name)(**request.arguments)
+        size = self.markets[symbol].contract_size if symbol is not None else 1.0
+        contracts = self._venue.candles.contracts
+        return in_base_units(method.name, answer, size, candles_in_contracts=contracts)
 
     async def close(self) -> None:
         """End the connections. Raises ExchangeError where a venue does not let go in time."""
@@ -273,7 +309,12 @@ class VenueClient:
         return await getattr(self._ccxt, call.method)(subject, **arguments)
 
 
-def _about(request_class: RequestClass, endpoint: Endpoint) -> None:
+def _camel(method: str) -> str:
+    first, *rest = method.split("_")
+    return first + "".join(word.upper() if word == "ohlcv" else word.title() for word in rest)
+
+
+def _about(request_class: RequestClass | Standing, endpoint: Endpoint) -> None:
     """What this task's next requests are for, and about."""
     REQUEST_CLASS.set(request_class)
     ENDPOINT.set(endpoint)

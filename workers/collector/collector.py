@@ -52,6 +52,8 @@ from workers.collector.publishing import Publishing
 from workers.collector.quarantine import Quarantine
 from workers.collector.quotes import Quotes
 from workers.collector.recording.recorder import Recorder
+from workers.collector.requests.live import LiveAnswers
+from workers.collector.requests.service import RequestService
 from workers.collector.schedule.schedule import Schedule
 from workers.collector.schedule.tightness import Gauge
 from workers.collector.sharing.answers import Answers
@@ -161,6 +163,8 @@ class Collector:
             clock,
             self.log,
         )
+        live = LiveAnswers(lambda: self.intake.parts, row.book.depth, self.collection, clock)
+        self.requests = RequestService(settings, exchange, self.worker, self.client, live)
         self._join(venue, origin, state_dir, list(config.symbols))
 
     def _join(self, venue: str, origin: Origin, state_dir: Path, seed: list[str]) -> None:
@@ -211,6 +215,7 @@ class Collector:
         """Take up what needs no restart, see `shared.config.changes.LIVE`."""
         self.collection.value = settings.config.collection
         self.trades.large = settings.config.collection.large_trade
+        self.requests.reconfigure(settings)
 
     def record_by(self, recorder: Recorder) -> None:
         """Keep what passes on the wire, from the start of `run` to its end."""
@@ -257,8 +262,15 @@ class Collector:
     async def run(self, stop: Stop) -> None:
         """Collect until `stop`; then feeds first, what they gave next, the broker last."""
         saving = every(HEARTBEAT_S, self._save_sequences, self.clock)
-        passing_on = self.answers.run(self.broker)
-        work = (self.outbox.run(), self.status.run(), self.vitals.run(), saving, passing_on)
+        passing_on, serving = self.answers.run(self.broker), self.requests.run(self.broker)
+        work = (
+            self.outbox.run(),
+            self.status.run(),
+            self.vitals.run(),
+            saving,
+            passing_on,
+            serving,
+        )
         async with self.recorder or nullcontext(), running(stop, *work):
             listening = self.desired.listen(self.broker, self.egress)
             async with running(stop, listening, self._collect()):
@@ -280,6 +292,7 @@ class Collector:
             await self.client.close()
         except ExchangeError as error:
             self.log.debug("The venue did not let go: %s", error)
+        await self.requests.close()
         await self.budget.close()
 
     async def _drain(self, deadline_s: float) -> None:

@@ -4,6 +4,7 @@ from typing import TYPE_CHECKING
 
 from shared.kinds import FUTURES
 from shared.status import Heartbeat, MarketList, Statistics
+from workers.collector.score import health_of
 
 if TYPE_CHECKING:
     from workers.collector.collector import Collector
@@ -38,6 +39,8 @@ def heartbeat(of: "Collector") -> Heartbeat:
             "kinds": of.outbox.ledger.as_dict(),
             "republished": of.outbox.republished,
             "continuity": of.continuity.counts(),
+            **({"requests": told} if (told := of.requests.as_dict()) else {}),
+            "health": health_of(of),
             "set_aside": of.quarantine.total,
             "unwanted": of.intake.unwanted,
             "dataless": of.intake.dataless,
@@ -45,6 +48,10 @@ def heartbeat(of: "Collector") -> Heartbeat:
             "rest": of.client.breakers.state,
             **({"breakers": states} if (states := of.client.breakers.as_dict()) else {}),
             "rest_failures": of.bulk.failures,
+            "connections": {
+                "reused": of.client.rest_trace.reused,
+                "made": of.client.rest_trace.connected,
+            },
             "candles": of.candles.counts,
             "clock": of.client.venue_clock.as_dict(),
             **({"tasks": tasks} if (tasks := of.tasks.counts()) else {}),
@@ -59,5 +66,6 @@ def market_list(of: "Collector") -> MarketList:
         exchange=of.exchange,
         worker=of.worker,
         symbols=list(of.client.markets),
+        methods=of.client.methods(),
         volumes=of.bulk.turnover(),
     )

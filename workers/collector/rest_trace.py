@@ -30,15 +30,24 @@ OnBody = Callable[[Passage, str, URL, bytes], None]
 the transport's compression. May not raise, may not wait."""
 
 
+#: How much the latest answer counts in the latency of late.
+_LEARNING = 0.2
+
+
 class RestTrace:
     """What `session.trace_configs` takes: for all requests of one session."""
 
     def __init__(self, clock: Clock) -> None:
         self.on_body: OnBody | None = None
+        self.latency_s: float | None = None  # of late, from sent to answered
+        #: Requests that found a warm connection, and that had to make one.
+        self.reused = self.connected = 0
         self.config = aiohttp.TraceConfig()
         self.config.on_request_start.append(self._on_start)
         self.config.on_request_headers_sent.append(self._on_sent)
         self.config.on_request_end.append(self._on_answered)
+        self.config.on_connection_reuseconn.append(self._on_reused)
+        self.config.on_connection_create_end.append(self._on_connected)
         self.config.on_response_chunk_received.append(self._on_body)
         self.config.freeze()
         self._clock = clock
@@ -69,7 +78,16 @@ class RestTrace:
     ) -> None:
         passage: Passage = context.passage
         passage.answered_at = self._clock.monotonic()
+        took_s = passage.answered_at - passage.sent_at
+        known_s = self.latency_s
+        self.latency_s = took_s if known_s is None else known_s + _LEARNING * (took_s - known_s)
         passage.status, passage.headers = params.response.status, params.response.headers
+
+    async def _on_reused(self, *_: object) -> None:
+        self.reused += 1
+
+    async def _on_connected(self, *_: object) -> None:
+        self.connected += 1
 
     async def _on_body(
         self,

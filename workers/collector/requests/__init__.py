@@ -1,0 +1,1 @@
+"""Requests of other processes to this collector's venue."""
