@@ -161,7 +161,11 @@ class ExchangeManager:
         if known is None:
             raise errors.DataProcessingError(f"{method!r} can not be called")
         arguments = _unified(named(known, args, kwargs))
-        request = {"method": known.name, "arguments": arguments, "priority": priority.value}
+        request: dict[str, Any] = {
+            "method": known.name,
+            "arguments": arguments,
+            "priority": priority.value,
+        }
         if max_age is not None:
             request["max_age_ms"] = round(1000 * max_age)
         if self._cache is None or known.cache is None or max_age == 0:

@@ -13,7 +13,7 @@ from shared.broker import Broker
 from shared.config.sections import Database
 from shared.errors import BrokerError, StoreError
 from shared.health import Check, Finding
-from shared.vitals import Vitals
+from shared.vitals import Vitals, rss_mb
 
 _MIB = 1024 * 1024
 #: A broker stops taking messages at 50 MB; a spool and logs want more.
@@ -93,11 +93,11 @@ def vitals_probe(vitals: Vitals, most_mb: float) -> Check:
     """The event loop's lateness, and memory."""
 
     async def probe() -> Finding | None:
-        lag_s, rss_mb = vitals.worst_lag_s(), vitals.rss_mb()
+        lag_s, used_mb = vitals.worst_lag_s(), rss_mb()
         if lag_s >= _LAG_BAD_S:
             return Finding("UNHEALTHY", f"the event loop was {lag_s:.1f} s late")
         if lag_s >= _LAG_LATE_S:
             return Finding("DEGRADED", f"the event loop was {lag_s:.1f} s late")
-        return Finding("DEGRADED", f"{rss_mb:.0f} MB of memory") if rss_mb > most_mb else None
+        return Finding("DEGRADED", f"{used_mb:.0f} MB of memory") if used_mb > most_mb else None
 
     return probe

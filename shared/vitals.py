@@ -3,6 +3,7 @@
 import asyncio
 import os
 import time
+from collections import deque
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -10,6 +11,7 @@ from shared.clock import Clock
 
 #: How often the loop's lateness is measured.
 _BEAT_S = 0.25
+_RECENT_S = 10.0
 _PAGE = os.sysconf("SC_PAGE_SIZE")
 # Kept, as `shared.files` says of its drafts.
 _STATM, _FDS = Path("/proc/self/statm"), Path("/proc/self/fd")
@@ -19,6 +21,11 @@ def age_s() -> float:
     """Seconds since this process was started: it imports for about one before it does anything."""
     started_ticks = int(Path("/proc/self/stat").read_text().rpartition(")")[2].split()[19])
     return time.clock_gettime(time.CLOCK_BOOTTIME) - started_ticks / os.sysconf("SC_CLK_TCK")
+
+
+def rss_mb() -> float:
+    """Resident memory of this process."""
+    return int(_STATM.read_text().split()[1]) * _PAGE / 2**20
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +59,7 @@ class Vitals:
         self._clock = clock
         self._lag_s = 0.0
         self._load_lag_s = 0.0
+        self._recent: deque[float] = deque(maxlen=round(_RECENT_S / _BEAT_S))
         self._load_at, self._load_cpu_s = clock.monotonic(), time.process_time()
 
     async def run(self) -> None:
@@ -60,8 +68,13 @@ class Vitals:
             due = self._clock.monotonic() + _BEAT_S
             await self._clock.sleep(_BEAT_S)
             late_s = self._clock.monotonic() - due
+            self._recent.append(late_s)
             self._lag_s = max(self._lag_s, late_s)
             self._load_lag_s = max(self._load_lag_s, late_s)
+
+    def worst_lag_s(self) -> float:
+        """The worst lateness of the event loop in the last ten seconds."""
+        return max(self._recent, default=0.0)
 
     def load(self) -> Load:
         """Since the last call of this: it is for one caller, as `read` is."""
@@ -74,9 +87,8 @@ class Vitals:
     def read(self) -> Reading:
         """What is now, and the lag since the last call."""
         lag_s, self._lag_s = self._lag_s, 0.0
-        pages = int(_STATM.read_text().split()[1])
         return Reading(
-            rss_mb=round(pages * _PAGE / 2**20, 1),
+            rss_mb=round(rss_mb(), 1),
             fds=sum(1 for _ in _FDS.iterdir()),
             tasks=len(asyncio.all_tasks()),
             lag_ms=round(1000 * lag_s, 1),

@@ -19,7 +19,7 @@ from typing import Any, NamedTuple, Protocol, TypeVar
 import ccxt
 from aiohttp import ClientSession, TCPConnector, WSMessage, WSMsgType
 
-from shared.budget import Budget, RequestClass
+from shared.budget import Budget, RequestClass, Standing
 from shared.clock import Clock
 from shared.errors import BlockedError, ExchangeError
 from shared.kinds import Kind
@@ -33,7 +33,9 @@ from workers.collector.venue_clock import VenueClock
 T = TypeVar("T")
 
 #: Why the request that this task is making is made.
-REQUEST_CLASS = ContextVar("request_class", default=RequestClass.REPAIR)
+REQUEST_CLASS: ContextVar[RequestClass | Standing] = ContextVar(
+    "request_class", default=RequestClass.REPAIR
+)
 
 #: The path of this task's latest request, as ccxt spells it.
 PATH = ContextVar("path", default="")

@@ -234,7 +234,7 @@ class _Line:
                     ),
                     wait=False,
                 )
-            await self._channel.basic_ack(message.delivery_tag, wait=False)
+            await self._channel.basic_ack(message.delivery_tag or 0, wait=False)
         except (aiormq.exceptions.AMQPError, aiormq.exceptions.ChannelInvalidStateError, OSError):
             self.open = False  # it comes again, to whoever has the queue
 
