@@ -1,0 +1,210 @@
+"""Requests to venues over the bus: out of live state, of the venue itself, and of the next one where
+a venue fails; judged by the venues' own logs."""
+
+import asyncio
+import time
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import aio_pika
+import orjson
+import pytest
+
+from shared import errors
+from shared.broker import Broker
+from shared.exchange_manager import ExchangeManager
+from shared.requests import METHODS
+from shared.topology import REQUESTS, topology
+from tests.collecting import Fleet, collecting, each_venue
+from tests.venues import Simulator, simulated_venues
+from tests.waiting import eventually
+
+BTC, ETH = "BTC/USDT:USDT", "ETH/USDT:USDT"
+#: Other arguments than the symbol.
+ARGUMENTS: dict[str, dict[str, Any]] = {
+    "fetch_ohlcv": {"timeframe": "1m", "limit": 5},
+    "fetch_trades": {"limit": 5},
+    "fetch_order_book": {"limit": 5},
+    "fetch_tickers": {"symbols": [BTC, ETH]},
+}
+
+
+@asynccontextmanager
+async def managing(url: str, **options: Any) -> AsyncIterator[ExchangeManager]:
+    broker = Broker(url, "a test", topology("futures_data"), declares=False)
+    async with ExchangeManager(broker, **options) as manager:
+        yield manager
+
+
+@pytest.mark.deadline(240)
+async def test_every_method_of_every_venue(broker_url: str, tmp_path: Path) -> None:
+    await each_venue(_play, broker_url, tmp_path, "--symbols", "2")
+
+
+async def _play(venue: str, simulator: Simulator, broker_url: str, directory: Path) -> None:
+    config = simulator.config((venue,), symbols=[BTC, ETH])
+    async with collecting(venue, config, broker_url, directory) as fleet:
+        await eventually(lambda: _live(fleet) == 2, 40, f"{venue}: live")
+        async with managing(broker_url) as manager:
+            await eventually(lambda: venue in manager._venues, 10)
+            await eventually(lambda: manager._venues[venue].methods, 10)
+            for name in fleet.collector.client.methods():
+                await _ask_both_ways(venue, simulator, manager, name)
+            await _refused(venue, manager)
+
+
+async def _ask_both_ways(
+    venue: str, simulator: Simulator, manager: ExchangeManager, name: str
+) -> None:
+    """Of the venue itself, which its log shows; and as it comes."""
+    method = METHODS[name]
+    arguments = dict(ARGUMENTS.get(name, {}))
+    if method.of_one_symbol:
+        arguments["symbol"] = BTC
+    before = len(simulator.events(venue, "rest"))
+    asked = await manager.execute_request(
+        name, exchange_id=venue, max_age=0, timeout=30, **arguments
+    )
+    assert len(simulator.events(venue, "rest")) > before or name == "fetch_markets", (venue, name)
+    again = await manager.execute_request(name, exchange_id=venue, timeout=30, **arguments)
+    assert type(again) is type(asked), (venue, name)
+    if isinstance(asked, dict) and "symbol" in asked:
+        assert (asked["symbol"], again["symbol"]) == (BTC, BTC)
+    if name == "fetch_order_book":
+        _same_sizes(asked, again)
+
+
+def _same_sizes(asked: Any, live: Any) -> None:
+    """Of the same order of magnitude: base units both, not contracts."""
+    sizes = [sum(size for _, size, *_ in book["bids"][:5]) for book in (asked, live)]
+    assert 0.05 < sizes[0] / sizes[1] < 20, sizes
+
+
+async def _refused(venue: str, manager: ExchangeManager) -> None:
+    with pytest.raises(errors.SymbolNotListedError):
+        await manager.execute_request("fetch_ticker", "NONE/USDT", exchange_id=venue)
+    for wrong in ("create_order", "fetch_balance", "load_markets", "close"):
+        with pytest.raises(errors.DataProcessingError):
+            await manager.execute_request(wrong, BTC, exchange_id=venue)
+
+
+def _live(fleet: Fleet) -> int:
+    parts = fleet.collector.intake.parts.values()
+    return sum(p.quote is not None and p.last is not None and p.book is not None for p in parts)
+
+
+@asynccontextmanager
+async def five(
+    broker_url: str, tmp_path: Path
+) -> AsyncIterator[tuple[Simulator, dict[str, Fleet]]]:
+    names = ("binance", "bybit", "bitget", "htx", "gate")
+    async with simulated_venues(tmp_path, "--symbols", "2") as simulator, AsyncExitStack() as stack:
+        fleets = {}
+        for name in names:
+            directory = tmp_path / name
+            directory.mkdir()
+            config = simulator.config((name,), symbols=[BTC])
+            fleets[name] = await stack.enter_async_context(
+                collecting(name, config, broker_url, directory)
+            )
+        for name, fleet in fleets.items():
+            await eventually(lambda fleet=fleet: _live(fleet) == 1, 40, f"{name}: live")
+        yield simulator, fleets
+
+
+@pytest.mark.deadline(240)
+async def test_the_failure_of_one_venue_of_five_costs_hardly_any_request(
+    broker_url: str, tmp_path: Path
+) -> None:
+    """A 5xx storm: it is seen within 2 s, asked a fifth as often, and others answer."""
+    async with five(broker_url, tmp_path) as (simulator, _), managing(broker_url) as manager:
+        await eventually(lambda: len(manager._venues) == 5, 10)
+        await eventually(lambda: all(v.methods for v in manager._venues.values()), 10)
+        manager.set_strategy("round_robin")
+        calm = await _load(manager, 5.0)
+        before = _asked(simulator, "gate", time.time() - 5.0)
+        storm = await simulator.fault("gate", "server_errors")
+        began = time.time()
+        stormy = await _load(manager, 10.0)
+        during = _asked(simulator, "gate", began) / 2
+        await simulator.heal(storm)
+        assert calm.failed == 0
+        assert stormy.failed <= 0.005 * stormy.count, stormy
+        assert during <= before / 5, (before, during)
+        assert max(stormy.took_s) <= 5.0
+
+
+class Load:
+    """What a load of requests came to."""
+
+    def __init__(self) -> None:
+        self.count = self.failed = 0
+        self.took_s: list[float] = []
+
+
+async def _load(manager: ExchangeManager, seconds: float) -> Load:
+    """Twenty a second, each to the venue itself."""
+    load, asking = Load(), set[asyncio.Task[None]]()
+
+    async def ask() -> None:
+        began = time.monotonic()
+        load.count += 1
+        try:
+            await manager.execute_request("fetch_open_interest", BTC, max_age=0, timeout=10)
+        except errors.ExchangeError:
+            load.failed += 1
+        load.took_s.append(time.monotonic() - began)
+
+    for _ in range(int(20 * seconds)):
+        task = asyncio.create_task(ask())
+        asking.add(task)
+        task.add_done_callback(asking.discard)
+        await asyncio.sleep(0.05)
+    await asyncio.gather(*asking)
+    return load
+
+
+def _asked(simulator: Simulator, venue: str, since: float) -> int:
+    return sum(event["t"] / 1e9 >= since for event in simulator.events(venue, "rest"))
+
+
+async def test_what_is_no_request_is_answered_and_harms_nobody(
+    broker_url: str, tmp_path: Path
+) -> None:
+    async with simulated_venues(tmp_path, "--symbols", "2") as simulator:
+        config = simulator.config(("gate",), symbols=[BTC])
+        async with collecting("gate", config, broker_url, tmp_path) as fleet:
+            await eventually(lambda: _live(fleet) == 1, 40)
+            async with await aio_pika.connect(broker_url) as connection:
+                channel = await connection.channel()
+                exchange = await channel.get_exchange(REQUESTS, ensure=False)
+                for body in (
+                    b"",
+                    b"{",
+                    b"\xff",
+                    b"[]",
+                    orjson.dumps({"method": "x"}),
+                    b" " * 10**6,
+                ):
+                    await exchange.publish(aio_pika.Message(body), "gate", mandatory=True)
+            counts = fleet.collector.requests.desk.counts
+            await eventually(lambda: counts["invalid_request"] == 6, 10)
+            async with managing(broker_url) as manager:
+                ticker = await manager.execute_request("fetchTicker", "BTC", exchange_id="gate")
+                assert ticker["symbol"] == BTC
+                assert counts["live"] == 1
+
+
+async def test_nobody_serves_a_venue_that_is_not_collected(broker_url: str, tmp_path: Path) -> None:
+    async with simulated_venues(tmp_path, "--symbols", "2") as simulator:
+        config = simulator.config(("gate",), symbols=[BTC])
+        async with (
+            collecting("gate", config, broker_url, tmp_path),
+            managing(broker_url) as manager,
+        ):
+            began = time.monotonic()
+            with pytest.raises(errors.CircuitBreakerOpenError, match="nobody serves okx"):
+                await manager.execute_request("fetch_ticker", BTC, exchange_id="okx", timeout=5)
+            assert time.monotonic() - began < 2
