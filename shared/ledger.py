@@ -56,6 +56,11 @@ class Ledger:
         need not wait for a census."""
         return sum(counts.open for counts in self._kinds.values())
 
+    def received_and_invalid(self) -> tuple[int, int]:
+        """Facts of all kinds that came, and those of them that did not validate."""
+        kinds = self._kinds.values()
+        return sum(kind.received for kind in kinds), sum(kind.invalid for kind in kinds)
+
     def unbalanced(self) -> dict[str, int]:
         """By how many facts the books are wrong, of kinds where they are: lost without a count
         above zero, counted twice below."""

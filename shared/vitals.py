@@ -56,7 +56,7 @@ class Vitals:
     """Of the process it runs in."""
 
     def __init__(self, clock: Clock) -> None:
-        self._clock = clock
+        self.clock = clock
         self._lag_s = 0.0
         self._load_lag_s = 0.0
         self._recent: deque[float] = deque(maxlen=round(_RECENT_S / _BEAT_S))
@@ -65,9 +65,9 @@ class Vitals:
     async def run(self) -> None:
         """Watch the event loop, for ever."""
         while True:
-            due = self._clock.monotonic() + _BEAT_S
-            await self._clock.sleep(_BEAT_S)
-            late_s = self._clock.monotonic() - due
+            due = self.clock.monotonic() + _BEAT_S
+            await self.clock.sleep(_BEAT_S)
+            late_s = self.clock.monotonic() - due
             self._recent.append(late_s)
             self._lag_s = max(self._lag_s, late_s)
             self._load_lag_s = max(self._load_lag_s, late_s)
@@ -78,7 +78,7 @@ class Vitals:
 
     def load(self) -> Load:
         """Since the last call of this: it is for one caller, as `read` is."""
-        now, cpu_s = self._clock.monotonic(), time.process_time()
+        now, cpu_s = self.clock.monotonic(), time.process_time()
         passed_s, used_s = now - self._load_at, cpu_s - self._load_cpu_s
         self._load_at, self._load_cpu_s = now, cpu_s
         lag_s, self._load_lag_s = self._load_lag_s, 0.0

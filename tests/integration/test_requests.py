@@ -5,6 +5,7 @@ import asyncio
 import time
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -90,6 +91,10 @@ async def _refused(venue: str, manager: ExchangeManager) -> None:
             await manager.execute_request(wrong, BTC, exchange_id=venue)
 
 
+def _is_live(fleet: Fleet) -> bool:
+    return _live(fleet) == 1
+
+
 def _live(fleet: Fleet) -> int:
     parts = fleet.collector.intake.parts.values()
     return sum(p.quote is not None and p.last is not None and p.book is not None for p in parts)
@@ -110,7 +115,7 @@ async def five(
                 collecting(name, config, broker_url, directory)
             )
         for name, fleet in fleets.items():
-            await eventually(lambda fleet=fleet: _live(fleet) == 1, 40, f"{name}: live")
+            await eventually(partial(_is_live, fleet), 40, f"{name}: live")
         yield simulator, fleets
 
 
@@ -177,24 +182,22 @@ async def test_what_is_no_request_is_answered_and_harms_nobody(
         config = simulator.config(("gate",), symbols=[BTC])
         async with collecting("gate", config, broker_url, tmp_path) as fleet:
             await eventually(lambda: _live(fleet) == 1, 40)
-            async with await aio_pika.connect(broker_url) as connection:
-                channel = await connection.channel()
-                exchange = await channel.get_exchange(REQUESTS, ensure=False)
-                for body in (
-                    b"",
-                    b"{",
-                    b"\xff",
-                    b"[]",
-                    orjson.dumps({"method": "x"}),
-                    b" " * 10**6,
-                ):
-                    await exchange.publish(aio_pika.Message(body), "gate", mandatory=True)
+            await _send_hostile(broker_url)
             counts = fleet.collector.requests.desk.counts
             await eventually(lambda: counts["invalid_request"] == 6, 10)
             async with managing(broker_url) as manager:
                 ticker = await manager.execute_request("fetchTicker", "BTC", exchange_id="gate")
                 assert ticker["symbol"] == BTC
                 assert counts["live"] == 1
+
+
+async def _send_hostile(broker_url: str) -> None:
+    bodies = (b"", b"{", b"\xff", b"[]", orjson.dumps({"method": "x"}), b" " * 10**6)
+    async with await aio_pika.connect(broker_url) as connection:
+        channel = await connection.channel()
+        exchange = await channel.get_exchange(REQUESTS, ensure=False)
+        for body in bodies:
+            await exchange.publish(aio_pika.Message(body), "gate", mandatory=True)
 
 
 async def test_nobody_serves_a_venue_that_is_not_collected(broker_url: str, tmp_path: Path) -> None:

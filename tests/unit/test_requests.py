@@ -95,9 +95,11 @@ def test_arguments_by_place_and_by_name() -> None:
         "timeframe": "1m",
         "limit": 5,
     }
-    for wrong in ((BTC, "1m", 0, 5, 6), {}), ((BTC,), {"symbol": BTC}), ((), {"limit": 5}):
+    wrong: tuple[tuple[tuple[Any, ...], dict[str, Any]], ...]
+    wrong = (((BTC, "1m", 0, 5, 6), {}), ((BTC,), {"symbol": BTC}), ((), {"limit": 5}))
+    for positional, by_name in wrong:
         with pytest.raises(DataProcessingError):
-            named(method, *wrong)  # type: ignore[arg-type]
+            named(method, positional, by_name)
 
 
 def test_a_reply_comes_back_as_it_went() -> None:

@@ -9,7 +9,9 @@ from shared.broker import Broker
 from shared.clock import Clock
 from shared.config import Settings
 from shared.errors import ErrandError
+from shared.monitoring import monitor_host, monitor_of
 from shared.service import Stop, running
+from shared.vitals import Vitals
 from workers.agent.deeds import Deeds
 from workers.agent.errand_book import ErrandBook, Waiting
 from workers.agent.mailbox import Mailbox
@@ -34,12 +36,15 @@ class Agent:
         self.book = ErrandBook(settings.state_dir(PROGRAM) / "errands.json", clock)
         self.deeds = Deeds(environment, supervisord, self.book)
         self.mailbox = Mailbox(broker, self.worker, self.book)
-        self.pulse = Pulse(broker, self.worker, supervisord, self._report, clock)
+        vitals = Vitals(clock)
+        self.monitor = monitor_of(settings, vitals, clock)
+        monitor_host(self.monitor, settings, broker)
+        self.pulse = Pulse(broker, self.worker, supervisord, self._report, vitals)
         self._busy = asyncio.Lock()
 
     async def run(self, stop: Stop) -> None:
         """Do errands until `stop`; the one at hand is finished where that is soon done."""
-        async with running(stop, self.pulse.run()):
+        async with running(stop, self.pulse.run(), self.monitor.run()):
             async with running(stop, self.mailbox.run(), self._do_errands()):
                 self.pulse.state = "running"
                 await stop.wait()
@@ -80,4 +85,7 @@ class Agent:
 
     def _report(self) -> tuple[str | None, dict[str, Any]]:
         exchanges = self.deeds.exchanges.model_dump()
-        return self.mailbox.name, {"errands": self.book.as_dict(), "exchanges": exchanges}
+        told: dict[str, Any] = {"errands": self.book.as_dict(), "exchanges": exchanges}
+        if unwell := self.monitor.as_dict():
+            told["unwell"] = unwell
+        return self.mailbox.name, told

@@ -9,7 +9,6 @@ from typing import Any
 from aio_pika.abc import AbstractChannel, AbstractConnection
 
 from shared.broker import CONNECTION_ERRORS, Broker, publish
-from shared.clock import Clock
 from shared.errors import ErrandError
 from shared.service import every
 from shared.status import HEARTBEAT_S, MAX_HEARTBEAT_BYTES, Heartbeat, State
@@ -36,17 +35,17 @@ class Pulse:
         worker: str,
         supervisord: Supervisord,
         report: Callable[[], tuple[str | None, dict[str, Any]]],
-        clock: Clock,
+        vitals: Vitals,
     ) -> None:
         """`report` gives the mailbox's name and what else the details shall hold."""
         self.state: State = "starting"
         self._broker = broker
         self._worker = worker
-        self._epoch = f"{worker}/{clock.now_ms()}"
+        self._clock = vitals.clock
+        self._epoch = f"{worker}/{self._clock.now_ms()}"
         self._supervisord = supervisord
         self._report = report
-        self._clock = clock
-        self._vitals = Vitals(clock)
+        self._vitals = vitals
         self._programs: dict[str, str] = {}
         self._trouble: str | None = "not asked yet"
         self._channel: AbstractChannel | None = None

@@ -66,6 +66,7 @@ class Access:
     keys: VenueKeys = field(default_factory=VenueKeys)
     performance: Performance = field(default_factory=Performance)
     trade_limit: int | None = None
+    slow_s: float = 5.0
 
     @classmethod
     def of(cls, settings: Settings, venue: str) -> "Access":
@@ -75,6 +76,7 @@ class Access:
             keys=settings.keys.get(venue, VenueKeys()),
             performance=config.performance,
             trade_limit=config.collection.trade_limit,
+            slow_s=config.health.slow_request_s,
         )
 
 
@@ -111,6 +113,7 @@ class VenueClient:
         self.breakers = self._ccxt.breakers = VenueBreakers(venue.name, clock)
         self.venue_clock = self._ccxt.venue_clock = VenueClock(clock, venue.server_time)
         self.rest_trace = self._ccxt.rest_trace = RestTrace(clock)
+        self.rest_trace.slow_s = access.slow_s
 
     def send_frames_to(self, sink: FrameSink) -> None:
         self._ccxt.sink = sink

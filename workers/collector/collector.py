@@ -12,6 +12,7 @@ from shared.config import Settings
 from shared.config.live import Live
 from shared.custody import SpoolPlace
 from shared.errors import ExchangeError
+from shared.monitoring import monitor_of
 from shared.outbox import Origin, Outbox
 from shared.sequence import Sequences
 from shared.service import Stop, every, running
@@ -63,6 +64,7 @@ from workers.collector.status import StatusTeller, Tidings
 from workers.collector.streams import Streams
 from workers.collector.tasks.tasks import Sources, Tasks
 from workers.collector.trades.trades import Trades
+from workers.collector.wellness import venue_probe
 
 _DRAIN_S = 5.0
 #: How long a worker that stops waits for others to take up what it has, where there are others;
@@ -163,9 +165,17 @@ class Collector:
             clock,
             self.log,
         )
-        live = LiveAnswers(lambda: self.intake.parts, row.book.depth, self.collection, clock)
-        self.requests = RequestService(settings, exchange, self.worker, self.client, live)
+        self._serve_others(settings)
         self._join(venue, origin, state_dir, list(config.symbols))
+
+    def _serve_others(self, settings: Settings) -> None:
+        """What others ask of this venue, and how well it is."""
+        self.health = Live(settings.config.health)
+        self.monitor = monitor_of(settings, self.vitals, self.clock)
+        self.monitor.add_health_check(f"exchange_{self.exchange}", venue_probe(self))
+        depth = self.row.book.depth
+        live = LiveAnswers(lambda: self.intake.parts, depth, self.collection, self.clock)
+        self.requests = RequestService(settings, self.exchange, self.worker, self.client, live)
 
     def _join(self, venue: str, origin: Origin, state_dir: Path, seed: list[str]) -> None:
         """What the coordinator and the venue's other workers are told and say."""
@@ -216,6 +226,7 @@ class Collector:
         self.collection.value = settings.config.collection
         self.trades.large = settings.config.collection.large_trade
         self.requests.reconfigure(settings)
+        self.health.value = settings.config.health
 
     def record_by(self, recorder: Recorder) -> None:
         """Keep what passes on the wire, from the start of `run` to its end."""
@@ -263,14 +274,8 @@ class Collector:
         """Collect until `stop`; then feeds first, what they gave next, the broker last."""
         saving = every(HEARTBEAT_S, self._save_sequences, self.clock)
         passing_on, serving = self.answers.run(self.broker), self.requests.run(self.broker)
-        work = (
-            self.outbox.run(),
-            self.status.run(),
-            self.vitals.run(),
-            saving,
-            passing_on,
-            serving,
-        )
+        telling = (self.status.run(), self.vitals.run(), self.monitor.run())
+        work = (self.outbox.run(), *telling, saving, passing_on, serving)
         async with self.recorder or nullcontext(), running(stop, *work):
             listening = self.desired.listen(self.broker, self.egress)
             async with running(stop, listening, self._collect()):

@@ -41,6 +41,7 @@ def heartbeat(of: "Collector") -> Heartbeat:
             "continuity": of.continuity.counts(),
             **({"requests": told} if (told := of.requests.as_dict()) else {}),
             "health": health_of(of),
+            **({"unwell": told} if (told := of.monitor.as_dict()) else {}),
             "set_aside": of.quarantine.total,
             "unwanted": of.intake.unwanted,
             "dataless": of.intake.dataless,

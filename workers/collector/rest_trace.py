@@ -1,5 +1,6 @@
 """REST requests as they pass over the wire: when each was sent and answered, and with what."""
 
+import logging
 from collections.abc import Callable, Mapping
 from contextvars import ContextVar
 from dataclasses import dataclass, field
@@ -25,6 +26,8 @@ class Passage:
 #: The latest request that this task has made.
 PASSAGE: ContextVar[Passage | None] = ContextVar("passage", default=None)
 
+log = logging.getLogger("main")
+
 OnBody = Callable[[Passage, str, URL, bytes], None]
 """Hears of each answer whose body is there: its passage, the method, the address, the bytes after
 the transport's compression. May not raise, may not wait."""
@@ -40,6 +43,8 @@ class RestTrace:
     def __init__(self, clock: Clock) -> None:
         self.on_body: OnBody | None = None
         self.latency_s: float | None = None  # of late, from sent to answered
+        #: A request that takes longer is told in a line.
+        self.slow_s = 5.0
         #: Requests that found a warm connection, and that had to make one.
         self.reused = self.connected = 0
         self.config = aiohttp.TraceConfig()
@@ -79,6 +84,8 @@ class RestTrace:
         passage: Passage = context.passage
         passage.answered_at = self._clock.monotonic()
         took_s = passage.answered_at - passage.sent_at
+        if took_s > self.slow_s:
+            log.warning("slow: %s %s took %.2f s", params.method, params.url.path, took_s)
         known_s = self.latency_s
         self.latency_s = took_s if known_s is None else known_s + _LEARNING * (took_s - known_s)
         passage.status, passage.headers = params.response.status, params.response.headers
