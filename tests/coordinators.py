@@ -96,11 +96,23 @@ class Process:
             )
 
     async def end(self, number: int = signal.SIGTERM) -> int:
-        """Send a signal and wait; the exit code."""
+        """Send a signal and wait; the exit code. One that still starts gets to its handler first:
+        until then a signal ends it as it would end any program, with no code of its own."""
         assert self._process is not None
+        if number == signal.SIGTERM:
+            await eventually(self._heeds_sigterm, 20, "a handler for SIGTERM")
         if self._process.returncode is None:
             self._process.send_signal(number)
         return await self.wait()
+
+    def _heeds_sigterm(self) -> bool:
+        assert self._process is not None
+        try:
+            status = Path(f"/proc/{self._process.pid}/status").read_text()
+        except FileNotFoundError:
+            return True  # ended by itself
+        caught = next(line for line in status.splitlines() if line.startswith("SigCgt:"))
+        return bool(int(caught.split()[1], 16) >> (signal.SIGTERM - 1) & 1)
 
     def signal(self, number: int) -> None:
         assert self._process is not None
