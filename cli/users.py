@@ -33,10 +33,11 @@ def run_users(
     if _PREFIX.fullmatch(prefix) is None:
         raise CommandFailed("a prefix has letters, digits, '_', '.' and '-' alone", Exit.USAGE)
     vhost = _vhost(place, config)
-    shared = topology(config.rabbitmq.exchange if config else "futures_data")
+    names = _wire_names(exchanges or _configured(config))
+    shared = topology(config.rabbitmq.exchange if config else "futures_data").with_requests(names)
     users = [
         User(prefix + role.name, role, secrets.token_urlsafe(_PASSWORD_BYTES))
-        for role in roles(shared, _wire_names(exchanges or _configured(config)))
+        for role in roles(shared, names)
         if services or not role.service
     ]
     definitions = logins(users, vhost) | shared_names(shared, vhost)

@@ -143,7 +143,7 @@ class Broker:
                 for exchange in self.topology.exchanges:
                     await self._exchange(channel, exchange)
                 for queue in self.topology.queues if queues else ():
-                    await self.declare_queue(channel, queue)
+                    await self.ensure_queue(channel, queue)
             self.declared.set()
         except CONNECTION_ERRORS as error:
             raise BrokerError(f"the topology can not be declared: {_reason(error)}") from error
@@ -185,7 +185,7 @@ class Broker:
             exchange.name, exchange.type, durable=True, passive=not self.declares
         )
 
-    async def declare_queue(self, channel: AbstractChannel, queue: Queue) -> None:
+    async def ensure_queue(self, channel: AbstractChannel, queue: Queue) -> None:
         """Declare a queue and its bindings, or in `assert` mode check that it is there."""
         declared = await channel.declare_queue(
             queue.name, durable=True, arguments=queue.arguments, passive=not self.declares

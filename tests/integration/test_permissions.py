@@ -24,6 +24,8 @@ from shared.topology import (
     MAILBOX,
     REGISTRY_EXCHANGE,
     REGISTRY_STREAM,
+    REPLIES,
+    REQUESTS,
     RESPONSES,
     STATUS,
     SYMBOLS,
@@ -33,6 +35,7 @@ from shared.topology import (
     heartbeat_key,
     holdings_key,
     markets_key,
+    request_queue,
     task_key,
     topology,
 )
@@ -40,8 +43,8 @@ from tests.brokers import Vhosts
 from tests.logins import Login, import_logins
 
 DATA = "futures_data"
-TOPOLOGY = topology(DATA)
 ONE, OTHER = "binance", "gateio"  # on the wire
+TOPOLOGY = topology(DATA).with_requests((ONE, OTHER))
 BTC = "BTC/USDT:USDT"
 WORKER = "host.a"
 #: Words of own queues, those of roles to come among them.
@@ -113,6 +116,8 @@ STRANGE: Keys = {
     *((RESPONSES, key) for key in ("control.response.A", "control.x")),
     (MAILBOX, "x"),
     (COMMANDS, "x"),
+    *((REQUESTS, name) for name in (ONE, OTHER, "x")),
+    (REPLIES, "futures_client.a.01234567"),
     (DEAD, ""),
     *((name, key) for name in PREDEFINED for key in (CONTROL_QUEUE, REGISTRY_STREAM)),
 }
@@ -132,8 +137,11 @@ def on(*exchanges: str) -> Keys:
 def collector(exchange: str) -> Expected:
     return Expected(
         own=("collector",),
-        publishes=facts(exchange) | rows(exchange) | bulk(exchange) | told(exchange),
+        publishes=(
+            facts(exchange) | rows(exchange) | bulk(exchange) | told(exchange) | on(REPLIES)
+        ),
         binds=holdings(exchange) | bulk(exchange) | on(SYMBOLS, MAILBOX),
+        consumes=(request_queue(exchange).name,),
     )
 
 
@@ -148,7 +156,9 @@ EXPECTED = {
     f"collector-{OTHER}": collector(OTHER),
     "agent": Expected(own=("agent",), publishes={AGENTS_BEAT}, binds=on(MAILBOX)),
     "operator": Expected(
-        own=("client",), publishes=on(COMMANDS), binds=on(DATA, RESPONSES, STATUS, MAILBOX)
+        own=("client",),
+        publishes=on(COMMANDS, REQUESTS),
+        binds=on(DATA, RESPONSES, STATUS, MAILBOX, REPLIES),
     ),
     "reader": Expected(own=("reader",), publishes=set(), binds=on(DATA, BATCHES)),
     "monitor": Expected(own=("monitor", "client"), publishes=set(), binds=on(STATUS)),

@@ -18,9 +18,10 @@ from simulator.recorded import RECORDED, Recorded
 from simulator.server import Server, Settings
 from tests.venues import VENUES
 from tests.waiting import eventually
+from workers.collector.access import Access
 from workers.collector.catalogue import CATALOGUE
 from workers.collector.catalogue.row import StreamKind, Subscription
-from workers.collector.client import Access, VenueClient
+from workers.collector.client import VenueClient
 from workers.collector.events import Event
 from workers.collector.recording.tap import Tap
 from workers.collector.recording.tape import Tape

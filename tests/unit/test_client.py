@@ -9,9 +9,10 @@ from shared import errors
 from shared.budget import Budget
 from shared.config import VenueConfig, VenueKeys, VenueUrls
 from tests.fakes import FakeClock
+from workers.collector.access import Access
 from workers.collector.catalogue import CATALOGUE
 from workers.collector.catalogue.row import StreamKind, Subscription
-from workers.collector.client import Access, VenueClient
+from workers.collector.client import VenueClient
 
 BTC = "BTC/USDT:USDT"
 

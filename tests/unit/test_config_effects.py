@@ -27,8 +27,9 @@ from shared.config.sections import Control, Logging
 from shared.errors import ConfigurationError
 from shared.logs import configure_logging
 from tests.fakes import FakeClock
+from workers.collector.access import Access
 from workers.collector.catalogue import CATALOGUE
-from workers.collector.client import Access, Market, VenueClient
+from workers.collector.client import Market, VenueClient
 
 HOUR_S = 3600.0
 

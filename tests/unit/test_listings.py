@@ -10,8 +10,9 @@ import pytest
 from shared.budget import Budget
 from shared.errors import CircuitBreakerOpenError, NetworkError
 from tests.fakes import FakeClock
+from workers.collector.access import Access
 from workers.collector.catalogue import CATALOGUE
-from workers.collector.client import Access, VenueClient
+from workers.collector.client import VenueClient
 from workers.collector.listings import Listings
 
 

@@ -5,7 +5,7 @@ import importlib
 import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -13,15 +13,14 @@ import ccxt
 
 from shared.budget import Budget, RequestClass, Standing
 from shared.clock import Clock
-from shared.config import Performance, Settings, VenueConfig, VenueKeys
 from shared.errors import (
-    ConfigurationError,
     NetworkError,
     NotSentError,
     NotSupportedError,
     SymbolNotListedError,
 )
 from shared.requests import METHODS, Method, Request
+from workers.collector.access import Access, constructor, go_to_sandbox, trade_page
 from workers.collector.breakers import ENDPOINT, Endpoint, VenueBreakers
 from workers.collector.catalogue.row import BulkCall, Call, Subscription, Venue
 from workers.collector.edge import venue_errors
@@ -58,28 +57,6 @@ class Market:
     contract_size: float
 
 
-@dataclass(frozen=True, slots=True)
-class Access:
-    """How users let us speak to a venue."""
-
-    config: VenueConfig = field(default_factory=VenueConfig)
-    keys: VenueKeys = field(default_factory=VenueKeys)
-    performance: Performance = field(default_factory=Performance)
-    trade_limit: int | None = None
-    slow_s: float = 5.0
-
-    @classmethod
-    def of(cls, settings: Settings, venue: str) -> "Access":
-        config = settings.config
-        return cls(
-            config=config.venue(venue),
-            keys=settings.keys.get(venue, VenueKeys()),
-            performance=config.performance,
-            trade_limit=config.collection.trade_limit,
-            slow_s=config.health.slow_request_s,
-        )
-
-
 class Answer(NamedTuple):
     """What a REST body says, and when it was asked for (monotonic seconds)."""
 
@@ -101,14 +78,14 @@ class VenueClient:
         self.clock = clock
         self._budget = budget
         module = importlib.import_module(f"workers.collector.venues.{venue.module}")
-        self._ccxt: Any = getattr(module, venue.class_name)(_constructor(venue, access))
+        self._ccxt: Any = getattr(module, venue.class_name)(constructor(venue, access))
         self._ccxt.pool = Pool(
             access.performance.connection_pool_size, access.performance.connection_idle_s
         )
-        self._page = _trade_page(venue, access)
+        self._page = trade_page(venue, access)
         self._ccxt.budget = budget
         if access.config.sandbox:
-            _go_to_sandbox(self._ccxt, venue.name)
+            go_to_sandbox(self._ccxt, venue.name)
         self._ccxt.clock = clock
         self.breakers = self._ccxt.breakers = VenueBreakers(venue.name, clock)
         self.venue_clock = self._ccxt.venue_clock = VenueClock(clock, venue.server_time)
@@ -321,52 +298,6 @@ def _about(request_class: RequestClass | Standing, endpoint: Endpoint) -> None:
     """What this task's next requests are for, and about."""
     REQUEST_CLASS.set(request_class)
     ENDPOINT.set(endpoint)
-
-
-def _constructor(venue: Venue, access: Access) -> dict[str, Any]:
-    """What the ccxt class is made with; it merges nested dictionaries over its own."""
-    config = access.config
-    made: dict[str, Any] = {
-        "timeout": round(1000 * (config.timeout_s or access.performance.request_timeout_s)),
-        "has": {"fetchCurrencies": False},  # else load_markets asks for them as well
-        "options": _merged(venue.options, config.options),
-        **access.keys.credentials(),
-    }
-    if config.urls is not None:
-        bases = {"rest": config.urls.rest.rstrip("/"), "ws": config.urls.ws.rstrip("/")}
-        made["urls"] = {"api": _filled(venue.urls, bases)}
-    return made
-
-
-def _go_to_sandbox(exchange: Any, venue: str) -> None:
-    """ccxt's switch: other addresses, or a header with each request."""
-    if not exchange.urls.get("test") and "sandboxMode" not in exchange.options:
-        raise ConfigurationError(f"exchange_configs.{venue}.sandbox: the venue has no test network")
-    exchange.set_sandbox_mode(True)
-
-
-def _trade_page(venue: Venue, access: Access) -> int:
-    """Trades that one request asks for. Where REST has no older ones, fewer would be a shorter
-    reach: then the venue's own number stays."""
-    if access.trade_limit is None or not venue.trades.pages:
-        return venue.trades.limit
-    return min(venue.trades.limit, access.trade_limit)
-
-
-def _filled(template: Any, bases: dict[str, str]) -> Any:
-    if isinstance(template, dict):
-        return {key: _filled(value, bases) for key, value in template.items()}
-    return template.format(**bases)
-
-
-def _merged(ours: dict[str, Any], users: dict[str, Any]) -> dict[str, Any]:
-    merged = dict(ours)
-    for key, value in users.items():
-        old = merged.get(key)
-        merged[key] = (
-            _merged(old, value) if isinstance(old, dict) and isinstance(value, dict) else value
-        )
-    return merged
 
 
 def _candle(market_id: str, timeframe: str, row: list[Any]) -> Candle:

@@ -18,6 +18,7 @@ from shared.sequence import Sequences
 from shared.service import Stop, every, running
 from shared.status import HEARTBEAT_S, State
 from shared.vitals import Vitals
+from workers.collector.access import Access
 from workers.collector.assembly import Assembler
 from workers.collector.books.keeper import BookKeeper
 from workers.collector.books.tops import BookTops
@@ -25,7 +26,7 @@ from workers.collector.bulk import BulkCycle
 from workers.collector.candles.candles import Candles
 from workers.collector.catalogue import CATALOGUE
 from workers.collector.catalogue.row import StreamKind, Subscription
-from workers.collector.client import Access, VenueClient
+from workers.collector.client import VenueClient
 from workers.collector.continuity.continuity import Continuity, Wanted
 from workers.collector.continuity.feeds import Feeds
 from workers.collector.cycle import TICK_S, WARM_UP_S, Cycle

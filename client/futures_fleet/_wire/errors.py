@@ -7,6 +7,7 @@ CryptoCollectorException
 │   ├── NetworkError              retry with back-off
 │   ├── BlockedError              wait for minutes: our address or place is not welcome
 │   ├── RateLimitedError          wait until `retry_after_s` has passed
+│   ├── NotSupportedError         reject: the venue has no such thing
 │   ├── SymbolNotListedError      skip the symbol on this venue
 │   ├── BookDesyncError           resync that book
 │   └── CircuitBreakerOpenError   wait: the breaker of the venue is open
@@ -49,6 +50,10 @@ class RateLimitedError(ExchangeError):
     def __init__(self, message: str, retry_after_s: float) -> None:
         super().__init__(message)
         self.retry_after_s = retry_after_s
+
+
+class NotSupportedError(ExchangeError):
+    """Raised when a venue, or ccxt for it, does not have what is asked for."""
 
 
 class SymbolNotListedError(ExchangeError):

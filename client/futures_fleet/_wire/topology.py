@@ -5,7 +5,8 @@
 durable queue.
 """
 
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from futures_fleet._wire.kinds import Kind
@@ -21,6 +22,8 @@ SYMBOLS = "futures_symbols"
 REGISTRY_EXCHANGE = "futures_registry"
 STATUS = "futures_status"
 MAILBOX = "futures_mailbox"
+REQUESTS = "futures_requests"
+REPLIES = "futures_replies"
 DEAD = "futures_dead"
 
 CONTROL_QUEUE = "futures_collector_control"
@@ -49,6 +52,10 @@ class Topology:
     exchanges: tuple[Exchange, ...]
     queues: tuple[Queue, ...] = field(default=())
 
+    def with_requests(self, exchanges: Sequence[str]) -> "Topology":
+        """Also the queues of requests to these venues, by their names on the wire."""
+        return replace(self, queues=(*self.queues, *map(request_queue, exchanges)))
+
 
 def topology(data_exchange: str) -> Topology:
     """The whole topology; `data_exchange` is the one name that users choose."""
@@ -62,6 +69,8 @@ def topology(data_exchange: str) -> Topology:
             Exchange(REGISTRY_EXCHANGE, "direct"),
             Exchange(STATUS, "topic"),
             Exchange(MAILBOX, "direct"),
+            Exchange(REQUESTS, "direct"),
+            Exchange(REPLIES, "direct"),
             Exchange(DEAD, "fanout"),
         ),
         queues=(
@@ -97,6 +106,21 @@ def topology(data_exchange: str) -> Topology:
                 ((DEAD, ""),),
             ),
         ),
+    )
+
+
+def request_queue(exchange: str) -> Queue:
+    """Where requests to one venue wait for its collectors, which declare it. A request lives for as
+    long as whoever asks waits; one that finds no room is given back to him."""
+    key = encode_word(exchange)
+    return Queue(
+        f"{REQUESTS}.{key}",
+        {
+            "x-queue-type": "classic",
+            "x-max-length-bytes": 16 * MIB,
+            "x-overflow": "reject-publish",
+        },
+        ((REQUESTS, key),),
     )
 
 

@@ -107,7 +107,7 @@ class RequestDesk:
             channel = await connection.channel(publisher_confirms=False)
             await channel.set_qos(PREFETCH)
             queue = request_queue(self._exchange)
-            await broker.declare_queue(channel, queue)
+            await broker.ensure_queue(channel, queue)
             underlay = await channel.get_underlay_channel()
             assert isinstance(underlay, aiormq.Channel)
             line = _Line(underlay)

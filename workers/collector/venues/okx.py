@@ -107,6 +107,11 @@ class Okx(HotFrames, ccxt.pro.okx):
             if (name := f"{market['baseId']}-{market['quoteId']}") in prices
         ]
 
+    async def fetch_mark_price(self, symbol: str, params: Any = None) -> Any:
+        """With the type of the instrument, which the venue wants and ccxt leaves out."""
+        kind = self.convert_to_instrument_type(self.market(symbol)["type"])
+        return await super().fetch_mark_price(symbol, {"instType": kind, **(params or {})})
+
     def parse_ticker(self, ticker: Any, market: Any = None) -> Any:
         """ccxt takes contracts for base currency."""
         volume = number(ticker.get("volCcy24h"))
