@@ -40,3 +40,16 @@ def run_switch(
     """The registry's switch, which is every host's."""
     asked = {"command": command, "exchange": exchange, "expected_revision": revision}
     return told(send(place, without_nulls(asked)), as_json)
+
+
+def run_breaker(
+    place: Place,
+    command: str,
+    exchange: str,
+    endpoint: str | None,
+    seconds: float | None,
+    as_json: bool,
+) -> Exit:
+    """`trip_breaker` or `reset_breaker`, of a venue or one sort of its endpoints."""
+    asked = {"command": command, "exchange": exchange, "endpoint": endpoint, "seconds": seconds}
+    return told(send(place, without_nulls(asked)), as_json)

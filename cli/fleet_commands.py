@@ -21,6 +21,18 @@ Name = Annotated[str, typer.Argument(help="A venue: binance, gate or gateio, ...
 Host = Annotated[str | None, typer.Option("--host", help="That host, instead of this one.")]
 
 
+class Endpoint(StrEnum):
+    PRICES = "prices"
+    BOOKS = "books"
+    HISTORY = "history"
+    MARKETS = "markets"
+
+
+OfEndpoint = Annotated[
+    Endpoint | None, typer.Option("--endpoint", help="That sort of its endpoints alone.")
+]
+
+
 class TaskKind(StrEnum):
     TICKER = "ticker"
     ORDERBOOK = "orderbook"
@@ -105,6 +117,27 @@ def disable_exchange(name: Name, revision: ExpectedRevision = None, as_json: Jso
     from cli.exchanges import run_switch
 
     raise typer.Exit(run_switch(place(), "disable_exchange", name, revision, as_json))
+
+
+@exchange_app.command("trip")
+def trip_breaker(
+    name: Name,
+    endpoint: OfEndpoint = None,
+    seconds: Annotated[float | None, typer.Option(help="By default until it is reset.")] = None,
+    as_json: Json = False,
+) -> None:
+    """Have its collectors leave a venue's REST alone; streams flow on."""
+    from cli.exchanges import run_breaker
+
+    raise typer.Exit(run_breaker(place(), "trip_breaker", name, endpoint, seconds, as_json))
+
+
+@exchange_app.command("reset")
+def reset_breaker(name: Name, endpoint: OfEndpoint = None, as_json: Json = False) -> None:
+    """Have its collectors ask a venue's REST again, whatever has failed."""
+    from cli.exchanges import run_breaker
+
+    raise typer.Exit(run_breaker(place(), "reset_breaker", name, endpoint, None, as_json))
 
 
 @tasks_app.command("list")

@@ -8,10 +8,12 @@ import orjson
 
 from coordinator.fields import Fields, shown
 from shared.collection import CollectionTask
+from shared.endpoints import Endpoint
+from shared.orders import MAX_TRIP_S
 
 MAX_BODY_BYTES = 64 * 1024
 
-#: What changes the registry, what reads it, and what asks a host to do something.
+#: What changes the registry, what reads it, and what asks processes to do something.
 WRITES = (
     "add_symbol",
     "remove_symbol",
@@ -23,7 +25,7 @@ WRITES = (
     "rollback",
 )
 READS = ("get_symbols", "get_statistics", "list_tasks", "get_workers", "get_history")
-ERRANDS = ("restart_worker", "reload_config")
+ERRANDS = ("restart_worker", "reload_config", "trip_breaker", "reset_breaker")
 COMMANDS = WRITES + READS + ERRANDS
 #: With a `host` they are that host's, and change nothing of the registry but what it has to know.
 SWITCHES = ("enable_exchange", "disable_exchange")
@@ -48,6 +50,8 @@ class Command:
     before: int | None = None
     after: str | None = None
     to: int | None = None
+    endpoint: Endpoint | None = None
+    seconds: float | None = None
 
     @property
     def writes(self) -> bool:
@@ -55,7 +59,7 @@ class Command:
 
     @property
     def is_errand(self) -> bool:
-        """Whether a host has to do it."""
+        """Whether an agent or collectors have to do it."""
         return self.name in ERRANDS or self.host is not None
 
     @property
@@ -166,6 +170,16 @@ def _host(fields: Fields, command: Command) -> Command:
     return replace(command, host=fields.text("host"))
 
 
+def _breaker(fields: Fields, command: Command) -> Command:
+    trips = command.name == "trip_breaker"
+    return replace(
+        command,
+        venue=fields.venue(needed=True),
+        endpoint=fields.endpoint(),
+        seconds=fields.seconds("seconds", MAX_TRIP_S) if trips else None,
+    )
+
+
 def _nothing(_: Fields, command: Command) -> Command:
     return command
 
@@ -186,4 +200,6 @@ _READERS: dict[str, Callable[[Fields, Command], Command]] = {
     "rollback": _rollback,
     "restart_worker": _worker,
     "reload_config": _host,
+    "trip_breaker": _breaker,
+    "reset_breaker": _breaker,
 }

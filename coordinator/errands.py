@@ -1,8 +1,9 @@
-"""What only a host itself can do: handed to its agent."""
+"""What only a host or a collector itself can do: handed to the agent, or to the collectors."""
 
 import hashlib
 import secrets
 from dataclasses import dataclass, replace
+from typing import Literal
 
 import orjson
 
@@ -14,12 +15,16 @@ from coordinator.roster import Roster
 from shared.clock import Clock
 from shared.errands import Errand
 from shared.errors import CommandError
+from shared.orders import BreakerOrder
+from shared.venues import canonical_venue
+
+_DONE = {"trip": "leave alone", "reset": "may ask"}
 
 
 @dataclass(frozen=True, slots=True)
 class Errands:
-    """Sends errands, and answers that they were taken: what became of one stands in the agent's
-    heartbeat, and in that of the worker."""
+    """Sends errands and orders, and answers that they were taken: what became of one stands in the
+    agent's heartbeat, and in that of the worker."""
 
     leadership: Leadership
     roster: Roster
@@ -33,6 +38,8 @@ class Errands:
             return await self._restart(command, sender)
         if command.name == "reload_config":
             return await self._reload(command, sender)
+        if command.name in ("trip_breaker", "reset_breaker"):
+            return await self._order(command)
         return await self._switch(command, sender)
 
     async def _restart(self, command: Command, sender: Sender) -> bytes:
@@ -61,6 +68,29 @@ class Errands:
             await self._hand(host, errand)
         text = f"The agents of {', '.join(hosts)} have the configuration looked at"
         data = {"hosts": hosts, "errand": errand.id}
+        now_s = self.clock.now_ms() // 1000
+        return orjson.dumps(success(command.name, command.correlation_id, text, data, now_s))
+
+    async def _order(self, command: Command) -> bytes:
+        """About the breakers of a venue: every collector of it is told."""
+        action: Literal["trip", "reset"] = "trip" if command.name == "trip_breaker" else "reset"
+        order = BreakerOrder(action=action, endpoint=command.endpoint, seconds=command.seconds)
+        body = order.model_dump_json(exclude_none=True).encode()
+        beats = [
+            beat
+            for beat in self.roster.alive("collector")
+            if beat.mailbox and beat.exchange and canonical_venue(beat.exchange) == command.venue
+        ]
+        told = [beat for beat in beats if await self.outlet.order(beat.mailbox or "", body)]
+        if not told:
+            raise CommandError("unavailable", f"No collector of {command.venue} is alive")
+        workers, exchange = sorted(beat.worker for beat in told), told[0].exchange
+        text = f"{', '.join(workers)}: {_DONE[action]} REST of {exchange}"
+        data = {
+            "exchange": exchange,
+            "endpoint": command.endpoint.value if command.endpoint else None,
+            "workers": workers,
+        }
         now_s = self.clock.now_ms() // 1000
         return orjson.dumps(success(command.name, command.correlation_id, text, data, now_s))
 

@@ -10,6 +10,7 @@ from pydantic import ValidationError
 from coordinator.history import MAX_NOTES
 from shared.collection import CollectionTask
 from shared.config import MAX_SYMBOLS
+from shared.endpoints import Endpoint
 from shared.entries import MAX_ENTRIES, check_entry, is_entry
 from shared.errors import ConfigurationError, DataProcessingError
 from shared.symbols import expand_short, parse_symbol, symbol_key
@@ -70,6 +71,26 @@ class Fields:
             self.wrong.append(f"limit: is not from 1 to {most}")
             return None
         return value
+
+    def seconds(self, name: str, most: float) -> float | None:
+        value = self._content.get(name)
+        if value is None:
+            return None
+        if isinstance(value, int | float) and not isinstance(value, bool) and 0 < value <= most:
+            return float(value)
+        self.wrong.append(f"{name}: is not a number above 0, up to {most:g}")
+        return None
+
+    def endpoint(self) -> Endpoint | None:
+        value = self._content.get("endpoint")
+        if value is None:
+            return None
+        try:
+            return Endpoint(value)
+        except ValueError:
+            known = ", ".join(one.value for one in Endpoint)
+            self.wrong.append(f"endpoint: is not one of {known}")
+            return None
 
     def text(self, name: str, *, needed: bool = False) -> str | None:
         value = self._content.get(name)

@@ -9,6 +9,7 @@ from aio_pika.exceptions import DeliveryError, PublishError
 
 from shared.broker import PUBLISH_TIMEOUT_S, Broker, is_connection_error
 from shared.errors import BrokerError
+from shared.orders import ORDER
 from shared.topology import (
     COMMANDS,
     CONTROL_QUEUE,
@@ -95,6 +96,10 @@ class Outlet:
     async def errand(self, mailbox: str, body: bytes) -> bool:
         """Hand an errand to a host's agent; False where its mailbox is gone or full."""
         return await self._delivered(mailbox, aio_pika.Message(body, type="errand"))
+
+    async def order(self, mailbox: str, body: bytes) -> bool:
+        """Tell a collector to do something; False where its mailbox is gone or full."""
+        return await self._delivered(mailbox, aio_pika.Message(body, type=ORDER))
 
     async def _delivered(self, mailbox: str, message: aio_pika.Message) -> bool:
         try:

@@ -20,6 +20,7 @@ MODULES = (
     "clock",
     "collection",
     "completeness",
+    "endpoints",
     "errors",
     "kinds",
     "messages",

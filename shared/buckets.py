@@ -37,6 +37,12 @@ class Buckets:
         for take in takes:
             self._full_at[take.bucket] = self._from(take) + take.cost_s
 
+    def cap(self, takes: Sequence[Take]) -> None:
+        """Have at least so much gone from each, whoever had it."""
+        now = self._clock.monotonic()
+        for take in takes:
+            self._full_at[take.bucket] = max(self._from(take), now + take.cost_s)
+
     def left_s(self, take: Take) -> float:
         """What could be had at once now, in seconds of flow."""
         used_s = self._from(take) - self._clock.monotonic()

@@ -15,16 +15,16 @@ import itertools
 import logging
 import math
 import random
-from collections.abc import Sequence
+from collections.abc import Coroutine, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
-from typing import Literal
+from typing import Any, Literal
 
 from shared.bans import Bans
 from shared.buckets import Buckets, Take
 from shared.clock import Clock
 from shared.errors import ConfigurationError, StoreError
-from shared.limits import SHARE, Charge, VenueLimits
+from shared.limits import SHARE, Charge, Used, VenueLimits
 from shared.redis_buckets import RedisBuckets
 
 #: Waiting this long lifts a request by one class.
@@ -131,6 +131,11 @@ class Budget:
             self._waiting.remove(ticket)
             self._wake_heads()
 
+    async def unbanned(self) -> None:
+        """Wait until no ban is on: one that waited after its grant may have one before it."""
+        while (left_s := self._bans.left_s()) > 0:
+            await self._clock.sleep(min(left_s, _LOOK_S))
+
     def share(self, part: float) -> None:
         """Others behind the same address spend the rest: this process has that part, 0 … 1, of
         what is not counted in common."""
@@ -163,20 +168,22 @@ class Budget:
         of this host hear of it, and by Redis all behind this address."""
         self._bans.ban(seconds)
         if self._shared is not None and not self._lost:
-            task = asyncio.ensure_future(self._tell_ban(self._shared, seconds))
-            self._told.add(task)
-            task.add_done_callback(self._told.discard)
+            self._tell(self._tell_ban(self._shared, seconds), f"ban {next(self._numbers)}")
 
-    async def used(self, charge: Charge, used: float, left_in_window_s: float) -> None:
-        """The venue says how much of a limit is used in its current window, which ends in
-        `left_in_window_s`: what others behind this address spent is not ours to spend."""
+    def used(self, charge: Charge, said: Used) -> None:
+        """The venue says how much of a limit is used: what others behind this address spent is not
+        ours to spend. By what we spend alone it says nothing new."""
         limit = charge.rule.limit()
-        flows_in = limit.per_second * left_in_window_s
-        spare = SHARE * charge.rule.weight - used - flows_in
+        flows_in = limit.per_second * said.left_in_window_s
+        spare_s = (SHARE * charge.rule.weight - said.units - flows_in) / limit.per_second
         take = _take(charge, limit.per_second, limit.burst, 0.0)
-        excess_s = self._own.left_s(take) - spare / limit.per_second
-        if excess_s > 0:
-            await self._spend([take._replace(cost_s=excess_s)])
+        if spare_s >= take.burst_s:
+            return
+        cap = take._replace(cost_s=take.burst_s - spare_s)
+        if self.mode == "shared":
+            self._tell(self._cap(cap), charge.bucket)
+        else:
+            self._own.cap([cap])
 
     async def close(self) -> None:
         """End what it speaks to Redis by."""
@@ -228,14 +235,22 @@ class Budget:
             log.warning("The budget of %s is this process's own: %s", self.limits.venue, error)
         self._probe_at = self._clock.monotonic() + _PROBE_S * random.uniform(1, 2)
 
-    async def _spend(self, takes: list[Take]) -> None:
-        if self._shared is not None and not self._lost:
-            try:
-                await self._shared.spend(takes)
-            except StoreError as error:
-                self._lose(error)
-        else:
-            self._own.take(takes)
+    def _tell(self, telling: Coroutine[Any, Any, None], what: str) -> None:
+        """Tell Redis beside all else; one thing of each name at a time, what comes meanwhile is
+        told by the next answer anyway."""
+        if any(task.get_name() == what for task in self._told):
+            telling.close()
+            return
+        task = asyncio.create_task(telling, name=what)
+        self._told.add(task)
+        task.add_done_callback(self._told.discard)
+
+    async def _cap(self, cap: Take) -> None:
+        assert self._shared is not None
+        try:
+            await self._shared.cap([cap])
+        except StoreError as error:
+            self._lose(error)
 
     async def _tell_ban(self, shared: RedisBuckets, seconds: float) -> None:
         try:

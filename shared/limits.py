@@ -7,6 +7,7 @@ venue's does that come to more than `share` of what it allows.
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
+from typing import NamedTuple
 
 from shared.errors import ConfigurationError
 
@@ -14,6 +15,8 @@ from shared.errors import ConfigurationError
 SHARE = 0.8
 #: Of a window's weight that may go out at once, where a rule does not say.
 _AT_ONCE = 0.4
+#: So close to the end of a window its answers may be of the next one.
+_EDGE_S = 0.5
 #: A share so small that one request is more than it goes on by this part of it.
 _TRICKLE = 0.25
 
@@ -34,6 +37,41 @@ class Limit:
         return Limit(self.per_second * share, self.burst * share)
 
 
+class Used(NamedTuple):
+    """What a venue says of a limit: how much is spent in its window, which ends in so long."""
+
+    units: float
+    left_in_window_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class UsedHeader:
+    """How answers tell what is used of a limit: by the header `used`, or by `remaining`. The window
+    ends at the time (seconds of the Unix epoch) in the header `reset`, else with the minute, hour …
+    of the venue's clock."""
+
+    used: str | None = None
+    remaining: str | None = None
+    reset: str | None = None
+
+    def read(self, headers: Mapping[str, str], rule: "Rule", venue_time_s: float) -> Used | None:
+        """None where it is not said, or where it can not be told which window is meant."""
+        try:
+            if self.used is not None:
+                units = float(headers[self.used])
+            else:
+                units = rule.weight - float(headers[self.remaining or ""])
+            if self.reset is not None:
+                left_s = float(headers[self.reset]) - venue_time_s
+            else:
+                left_s = rule.window_s - venue_time_s % rule.window_s
+        except (KeyError, ValueError):
+            return None
+        if not (0 <= units <= 10 * rule.weight and _EDGE_S <= left_s <= rule.window_s - _EDGE_S):
+            return None
+        return Used(units, left_s)
+
+
 @dataclass(frozen=True, slots=True)
 class Rule:
     """One of a venue's limits: `weight` in each window of `window_s`, counted per address.
@@ -51,6 +89,7 @@ class Rule:
     by_cost: bool = False
     weights: Mapping[str, float] = field(default_factory=dict)
     at_once: float = _AT_ONCE
+    told: UsedHeader | None = None
 
     def limit(self, share: float = SHARE) -> Limit:
         """The bucket that keeps it: a whole one and what flows in within a window are `share`."""

@@ -28,10 +28,10 @@ _US = 1_000_000
 #: A bucket is never further from full: what says so was told by another clock.
 _MOST_OWED_US = 120 * _US
 
-#: KEYS: the ban, then the buckets. ARGV: how long a ban is known to last (us), whether to take what
-#: is not there, then for each bucket its cost, its size and its reserve (us), and when it was to be
-#: full as last seen (us, 0: unknown). Returns the wait (us, 0: taken), the ban that is left (us),
-#: and when each bucket is full (us).
+#: KEYS: the ban, then the buckets. ARGV: how long a ban is known to last (us), whether that much
+#: shall be gone at least and nothing is taken, then for each bucket its cost, its size and its
+#: reserve (us), and when it was to be full as last seen (us, 0: unknown). Returns the wait (us, 0:
+#: taken), the ban that is left (us), and when each bucket is full (us).
 _SCRIPT = """
 local time = redis.call('TIME')
 local now = time[1] * 1000000 + time[2]
@@ -55,9 +55,10 @@ for i = 2, #KEYS do
   full[i - 1] = known
   wait = math.max(wait, known + math.min(cost, burst - reserve) - now - (burst - reserve))
 end
-local taken = wait <= 0 or ARGV[2] == '1'
 for i = 2, #KEYS do
-  if taken then full[i - 1] = full[i - 1] + tonumber(ARGV[4 * (i - 2) + 3]) end
+  local cost = tonumber(ARGV[4 * (i - 2) + 3])
+  if ARGV[2] == '1' then full[i - 1] = math.max(full[i - 1], now + cost)
+  elseif wait <= 0 then full[i - 1] = full[i - 1] + cost end
   redis.call('SET', KEYS[i], string.format('%.0f', full[i - 1]), 'PX', KEPT)
 end
 local answer = {math.max(0, wait), math.max(0, banned - now)}
@@ -85,19 +86,19 @@ class RedisBuckets:
 
     async def take(self, takes: Sequence[Take], ban_s: float) -> Answer:
         """Take all of these, or none. `ban_s` is how long this process knows of a ban."""
-        return await self._ask(takes, ban_s, forced=False)
+        return await self._ask(takes, ban_s, caps=False)
 
-    async def spend(self, takes: Sequence[Take]) -> None:
-        """Take these whether they are there or not: others had them."""
-        await self._ask(takes, 0.0, forced=True)
+    async def cap(self, takes: Sequence[Take]) -> None:
+        """Have at least so much gone from each: others had it."""
+        await self._ask(takes, 0.0, caps=True)
 
     async def close(self) -> None:
         """End its connections."""
         await self._redis.aclose()
 
-    async def _ask(self, takes: Sequence[Take], ban_s: float, *, forced: bool) -> Answer:
+    async def _ask(self, takes: Sequence[Take], ban_s: float, *, caps: bool) -> Answer:
         keys = [f"{self._prefix}ban", *(self._prefix + take.bucket for take in takes)]
-        arguments = [math.ceil(ban_s * _US), int(forced)]
+        arguments = [math.ceil(ban_s * _US), int(caps)]
         for take in takes:
             sizes = (take.cost_s, take.burst_s, take.reserve_s)
             arguments += [round(size * _US) for size in sizes]

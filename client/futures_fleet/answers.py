@@ -181,6 +181,12 @@ class ConfigReloaded(Revised):
     errand: str  # of each host's agent: what became of it stands in `get_workers`
 
 
+class BreakerOrdered(TypedDict):
+    exchange: str
+    endpoint: str | None  # null: all of its REST
+    workers: list[str]  # that were told
+
+
 #: The `data` of each command's answer.
 DATA: dict[str, Any] = {
     "add_symbol": SymbolAdded,
@@ -198,4 +204,6 @@ DATA: dict[str, Any] = {
     "rollback": RolledBack,
     "restart_worker": WorkerRestarted,
     "reload_config": ConfigReloaded,
+    "trip_breaker": BreakerOrdered,
+    "reset_breaker": BreakerOrdered,
 }

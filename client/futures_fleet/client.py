@@ -284,6 +284,23 @@ class FleetClient:
         """Have all hosts, or one, look at their configuration now."""
         return await self._ask(commands.ReloadConfig(host=host), answers.ConfigReloaded)
 
+    async def trip_breaker(
+        self, exchange: str, endpoint: str | None = None, seconds: float | None = None
+    ) -> answers.BreakerOrdered:
+        """Have a venue's collectors leave its REST alone, or one sort of its endpoints (`prices`,
+        `books`, `history`, `markets`), for some seconds or until it is reset."""
+        command = commands.TripBreaker.model_validate(
+            {"exchange": exchange, "endpoint": endpoint, "seconds": seconds}
+        )
+        return await self._ask(command, answers.BreakerOrdered)
+
+    async def reset_breaker(
+        self, exchange: str, endpoint: str | None = None
+    ) -> answers.BreakerOrdered:
+        """Have them ask it again, whatever has failed."""
+        command = commands.ResetBreaker.model_validate({"exchange": exchange, "endpoint": endpoint})
+        return await self._ask(command, answers.BreakerOrdered)
+
     async def _ask(self, command: commands.Command, _form: type[D]) -> D:
         """`_form` says what the data is like; it is handed over as it came."""
         if self._closed:

@@ -5,6 +5,7 @@ from typing import Annotated, Any, ClassVar
 from pydantic import BaseModel, ConfigDict, Field
 
 from futures_fleet._wire.collection import TaskDelivery, TaskKind, TaskParameters
+from futures_fleet._wire.endpoints import Endpoint
 
 Name = Annotated[str, Field(min_length=1, max_length=255)]
 Natural = Annotated[int, Field(ge=0)]
@@ -156,6 +157,23 @@ class ReloadConfig(Command):
     host: Name | None = None  # those of this host alone
 
 
+class TripBreaker(Command):
+    """Have the collectors of a venue leave its REST alone."""
+
+    name = "trip_breaker"
+    exchange: Name
+    endpoint: Endpoint | None = None  # null: all of it
+    seconds: Annotated[float, Field(gt=0, le=86_400)] | None = None  # null: until it is reset
+
+
+class ResetBreaker(Command):
+    """Have them ask it again, whatever has failed."""
+
+    name = "reset_breaker"
+    exchange: Name
+    endpoint: Endpoint | None = None
+
+
 COMMANDS: tuple[type[Command], ...] = (
     AddSymbol,
     RemoveSymbol,
@@ -172,6 +190,8 @@ COMMANDS: tuple[type[Command], ...] = (
     Rollback,
     RestartWorker,
     ReloadConfig,
+    TripBreaker,
+    ResetBreaker,
 )
 
 

@@ -16,7 +16,7 @@ from shared.buckets import Buckets, Take
 from shared.budget import Budget, RequestClass
 from shared.clock import SystemClock
 from shared.errors import ConfigurationError, StoreError
-from shared.limits import SHARE, Rule, VenueLimits
+from shared.limits import SHARE, Rule, Used, VenueLimits
 from shared.redis_buckets import RedisBuckets, connected
 from tests.fakes import FakeClock
 from tests.redis_server import RedisServer, private_redis
@@ -54,6 +54,7 @@ steps = st.lists(
         st.floats(0.001, 2.0),  # cost, seconds of flow
         st.sampled_from([0.0, 0.1, 0.5]),  # reserve
         st.floats(0.0, 1.5),  # time that passes first
+        st.booleans(),  # whether somebody else had it
     ),
     min_size=1,
     max_size=30,
@@ -63,7 +64,7 @@ steps = st.lists(
 @settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(steps)
 async def test_both_grant_the_same_on_any_schedule(
-    server: RedisServer, schedule: list[tuple[str, float, float, float]]
+    server: RedisServer, schedule: list[tuple[str, float, float, float, bool]]
 ) -> None:
     """Time passes on the server by what is stored in it: each bucket is full so much sooner."""
     clock = FakeClock()
@@ -74,9 +75,14 @@ async def test_both_grant_the_same_on_any_schedule(
         model.take(both)  # seen for the first time, and empty
         await buckets.take(both, 0.0)
         started = await _now_us(buckets)
-        for names, cost_s, reserve_s, pause_s in schedule:
+        for names, cost_s, reserve_s, pause_s, caps in schedule:
             clock.elapsed_s += pause_s
             takes = [Take(name, cost_s, 1.0, reserve_s) for name in names]
+            if caps:
+                model.cap(takes)
+                await _pretend_s_later(buckets, pause_s)
+                await buckets.cap(takes)
+                continue
             wait_s = model.wait_s(takes)
             if wait_s <= 0:
                 model.take(takes)
@@ -259,7 +265,8 @@ async def test_what_others_spent_behind_this_address_is_not_ours(
     [budget] = budgets(server, "foreign", 1, tmp_path)
     await budget.acquire(ONE, RequestClass.CONTROL)
     await asyncio.sleep(1.0)
-    await budget.used(ONE[0], used=SHARE * RULE.weight, left_in_window_s=0.9)
+    budget.used(ONE[0], Used(SHARE * RULE.weight, 0.9))
+    await asyncio.sleep(0.05)  # it is told beside all else
     loop = asyncio.get_running_loop()
     began = loop.time()
     for _ in range(5):

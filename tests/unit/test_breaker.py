@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from shared.breaker import BreakerPolicy, CircuitBreaker, CircuitBreakerManager
+from shared.endpoints import Endpoint
 from shared.errors import (
     BlockedError,
     CircuitBreakerOpenError,
@@ -18,7 +19,7 @@ from shared.errors import (
     RateLimitedError,
 )
 from tests.fakes import FakeClock
-from workers.collector.breakers import ENDPOINT, Endpoint, VenueBreakers
+from workers.collector.breakers import ENDPOINT, VenueBreakers
 
 POLICY = BreakerPolicy()
 

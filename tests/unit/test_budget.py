@@ -6,7 +6,7 @@ import pytest
 
 from shared.budget import Budget, RequestClass
 from shared.errors import ConfigurationError
-from shared.limits import Charge
+from shared.limits import Charge, Rule, Used, UsedHeader
 from tests.budgets import limits_of
 from tests.fakes import FakeClock
 
@@ -103,3 +103,55 @@ async def test_a_weight_that_can_never_pass_is_an_error() -> None:
     budget = Budget(limits_of(1, 5), FakeClock())
     with pytest.raises(ConfigurationError):
         await budget.acquire(of(budget, 1e9), RequestClass.CONTROL)
+
+
+async def test_what_others_spent_is_not_ours_and_what_we_spent_is_not_spent_twice() -> None:
+    clock = FakeClock()
+    budget = Budget(limits_of(10, 20), clock)  # in a minute 620, which are 80 % of 775
+    clock.elapsed_s = 100
+    [charge] = of(budget, 1)
+    await budget.acquire(of(budget, 5), RequestClass.CONTROL)
+    budget.used(charge, Used(5, 59.0))
+    assert budget.remaining(of(budget, 1), RequestClass.CONTROL) == 15
+    budget.used(charge, Used(20, 59.0))  # 620 - 20 - 590 are left
+    assert budget.remaining(of(budget, 1), RequestClass.CONTROL) == 10
+    budget.used(charge, Used(60, 59.0))
+    assert budget.remaining(of(budget, 1), RequestClass.CONTROL) == 0
+    before = clock.elapsed_s
+    await budget.acquire(of(budget, 1), RequestClass.CONTROL)
+    assert clock.elapsed_s - before == pytest.approx(3.1)
+
+
+@pytest.mark.parametrize(
+    ("headers", "said"),
+    [
+        ({"Used": "90"}, Used(90, 40.0)),
+        ({"Used": "-1"}, None),
+        ({"Used": "1e99"}, None),
+        ({"Used": "nan"}, None),
+        ({"Used": "many"}, None),
+        ({}, None),
+    ],
+)
+def test_a_header_that_says_no_number_says_nothing(
+    headers: dict[str, str], said: Used | None
+) -> None:
+    rule = Rule("weight", 100, 60)
+    assert UsedHeader(used="Used").read(headers, rule, 60_020.0) == said
+
+
+def test_at_the_edge_of_a_window_nobody_knows_which_one_is_meant() -> None:
+    header, rule = UsedHeader(remaining="Left", reset="Until"), Rule("weight", 100, 10)
+    said = {"Left": "30", "Until": "107"}
+    assert header.read(said, rule, 100.0) == Used(70, 7)
+    assert header.read(said, rule, 106.8) is None
+    assert header.read(said, rule, 200.0) is None
+    assert header.read({"Left": "30"}, rule, 100.0) is None
+
+
+async def test_one_that_waited_after_its_grant_does_not_go_out_into_a_ban() -> None:
+    clock = FakeClock()
+    budget = Budget(limits_of(10, 20), clock)
+    budget.ban(30)
+    await budget.unbanned()
+    assert clock.elapsed_s == pytest.approx(30)

@@ -21,6 +21,8 @@ METHODS = {
     *("get_statistics", "add_task", "remove_task", "list_tasks", "enable_exchange"),
     *("disable_exchange", "get_workers", "get_history", "rollback", "restart_worker"),
     "reload_config",
+    "trip_breaker",
+    "reset_breaker",
 }
 EXAMPLES: dict[str, dict[str, Any]] = {
     "add_symbol": {"symbol": "BTC/USDT:USDT", "exchange": "binance", "expected_revision": 3},
@@ -41,6 +43,8 @@ EXAMPLES: dict[str, dict[str, Any]] = {
     "rollback": {"to": 3},
     "restart_worker": {"worker": "binance-0@h"},
     "reload_config": {"host": "h"},
+    "trip_breaker": {"exchange": "binance", "endpoint": "prices", "seconds": 5},
+    "reset_breaker": {"exchange": "binance", "endpoint": "prices"},
 }  # fmt: skip
 
 

@@ -3,10 +3,12 @@ venue may fail in its history and serve prices all the while."""
 
 from collections.abc import Callable
 from contextvars import ContextVar
-from enum import Enum
+from math import inf
 
 from shared.breaker import BreakerPolicy, CircuitBreaker, CircuitBreakerManager, CircuitBreakerState
 from shared.clock import Clock
+from shared.endpoints import Endpoint
+from shared.orders import BreakerOrder
 
 #: Who is not welcome is not so for long: 403 and 451 are about our address or place.
 BLOCKED_S = 300.0
@@ -15,13 +17,6 @@ MAINTENANCE_S = 60.0
 
 #: More than one endpoint has to fail, or hardly anything succeed.
 _OF_ALL = BreakerPolicy(failure_rate=0.7)
-
-
-class Endpoint(Enum):
-    PRICES = "prices"  # tickers, marks, open interest, funding as it is now
-    BOOKS = "books"
-    HISTORY = "history"  # trades, candles, settled funding
-    MARKETS = "markets"  # what is listed, and the time
 
 
 #: What this task's request is about.
@@ -79,6 +74,14 @@ class VenueBreakers:
     def open_for(self, seconds: float, reason: str) -> None:
         """No request to the venue for so long."""
         self.whole.open_for(seconds, reason)
+
+    def obey(self, order: BreakerOrder) -> None:
+        """Open or close one by hand."""
+        breaker = self.whole if order.endpoint is None else self._each[order.endpoint]
+        if order.action == "trip":
+            breaker.trip(order.seconds or inf)
+        else:
+            breaker.reset()
 
     def as_dict(self) -> dict[str, str]:
         """For heartbeats: the endpoints that are left alone while the venue is not."""

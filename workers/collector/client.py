@@ -13,6 +13,7 @@ import ccxt
 
 from shared.budget import Budget, RequestClass, Standing
 from shared.clock import Clock
+from shared.endpoints import Endpoint
 from shared.errors import (
     NetworkError,
     NotSentError,
@@ -21,7 +22,7 @@ from shared.errors import (
 )
 from shared.requests import METHODS, Method, Request
 from workers.collector.access import Access, constructor, go_to_sandbox, trade_page
-from workers.collector.breakers import ENDPOINT, Endpoint, VenueBreakers
+from workers.collector.breakers import ENDPOINT, VenueBreakers
 from workers.collector.catalogue.row import BulkCall, Call, Subscription, Venue
 from workers.collector.edge import venue_errors
 from workers.collector.events import BookUpdate, Candle, Print, RestUpdate, Settled
@@ -82,6 +83,7 @@ class VenueClient:
         self._ccxt.pool = Pool(
             access.performance.connection_pool_size, access.performance.connection_idle_s
         )
+        self._ccxt.slots = asyncio.Semaphore(access.performance.max_concurrent_requests)
         self._page = trade_page(venue, access)
         self._ccxt.budget = budget
         if access.config.sandbox:

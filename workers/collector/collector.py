@@ -183,6 +183,7 @@ class Collector:
         self.desired = DesiredSymbols(
             self.worker, venue, self.exchange, state_dir / "symbols.json", seed
         )
+        self.desired.on_order = self.client.breakers.obey
         self.sharing = Sharing(
             Member(self.row, origin, self.egress),
             self.desired,

@@ -12,6 +12,7 @@ from shared.broker import Broker, own_queue
 from shared.collection import CollectionTask
 from shared.errors import ConfigurationError
 from shared.files import read_json, write_json
+from shared.orders import ORDER, BreakerOrder
 from shared.status import Holdings
 from shared.symbolset import Revision, SymbolSet
 from shared.topology import (
@@ -37,6 +38,7 @@ class DesiredSymbols:
         self.mailbox: str | None = None  # our queue on the broker, while it is there
         self.on_holdings: Callable[[Holdings], None] = lambda _holdings: None
         self.on_answer: Callable[[bytes], None] = lambda _body: None
+        self.on_order: Callable[[BreakerOrder], None] = lambda _order: None
         self._worker = worker
         self._venue = venue
         self._exchange = exchange
@@ -80,7 +82,7 @@ class DesiredSymbols:
             channel = await connection.channel()
             await broker.declare(channel, queues=False)
             queue = await own_queue(channel, "collector", self._worker, bindings)
-            await queue.bind(MAILBOX, queue.name)  # pings: that they arrive is all
+            await queue.bind(MAILBOX, queue.name)  # pings and orders
             self.mailbox = queue.name
             try:
                 async with queue.iterator(no_ack=True) as messages:
@@ -101,6 +103,8 @@ class DesiredSymbols:
                 self._on_holdings(message)
             elif message.exchange == BATCHES:
                 self.on_answer(message.body)
+            elif message.type == ORDER:
+                self.on_order(BreakerOrder.model_validate_json(message.body))
         except ValidationError:
             log.warning("A message on %s does not validate: ignored", message.exchange)
 

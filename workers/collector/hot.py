@@ -10,7 +10,7 @@ import asyncio
 import ssl
 import time
 import zlib
-from collections.abc import Awaitable, Callable, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from contextvars import ContextVar
 from email.utils import parsedate_to_datetime
 from functools import partial
@@ -91,6 +91,7 @@ class HotFrames:
     rest_trace: RestTrace | None = None
     tap: Tap | None = None  # of a recording
     pool: Pool = Pool(100, 30.0)
+    slots: asyncio.Semaphore  # one for each request that is on its way
     session: Any  # of aiohttp
     markets: Any  # ccxt's, by symbol; None before the first list
     cafile: str
@@ -225,6 +226,11 @@ class HotFrames:
 
     async def fetch(self, *request: Any, **more: Any) -> Any:
         """Called by ccxt for each request: how it ends decides about the next ones."""
+        async with self.slots:
+            await self.budget.unbanned()
+            return await self._fetched(*request, **more)
+
+    async def _fetched(self, *request: Any, **more: Any) -> Any:
         self.breakers.admit()
         try:
             answer = await super().fetch(*request, **more)  # type: ignore[misc]
@@ -242,18 +248,36 @@ class HotFrames:
         return answer
 
     def handle_errors(self, code: int, reason: str, url: str, method: str, *rest: Any) -> Any:
-        """Called by ccxt with each answer: a 418 or 429 stops all requests to this venue. Raises
-        BlockedError and ExchangeError for what ccxt would take for a venue that is away."""
+        """Called by ccxt with each answer. One that says that it was too much stops all requests to
+        this venue, of whoever is behind our address. Raises BlockedError and ExchangeError for what
+        ccxt would take for a venue that is away."""
         self.venue_clock.hear(PASSAGE.get(), rest[2])
-        if code in (418, 429):
-            headers = rest[0] or {}
-            self.budget.ban(retry_after_s(headers.get("Retry-After")))
-        handled = super().handle_errors(code, reason, url, method, *rest)  # type: ignore[misc]
+        headers = rest[0] or {}
+        too_much = code in (418, 429)
+        self._hear_used(headers)
+        try:
+            handled = super().handle_errors(code, reason, url, method, *rest)  # type: ignore[misc]
+        except ccxt.RateLimitExceeded:
+            too_much = True  # some venues say so with a status of 200
+            raise
+        finally:
+            if too_much:
+                self.budget.ban(retry_after_s(headers.get("Retry-After")))
         if handled is None and code in _BLOCKED:
+            self.budget.ban(BLOCKED_S)
             raise BlockedError(f"turned away with {code} {reason}")
         if handled is None and code in _NOT_SERVED:
             raise ExchangeError(f"{code} {reason} for {url.partition('?')[0]}")
         return handled
+
+    def _hear_used(self, headers: Mapping[str, str]) -> None:
+        """What the venue says of its limits."""
+        for charge in self.budget.limits.charges(PATH.get()):
+            if charge.rule.told is not None:
+                time_s = self.clock.now_ms() / 1000 + (self.venue_clock.offset_ms or 0.0) / 1000
+                said = charge.rule.told.read(headers, charge.rule, time_s)
+                if said is not None:
+                    self.budget.used(charge, said)
 
 
 def retry_after_s(value: str | None) -> float:

@@ -1,7 +1,7 @@
 """binance, USD-M futures."""
 
 from shared.budget import RequestClass
-from shared.limits import Rule, VenueLimits
+from shared.limits import Rule, UsedHeader, VenueLimits
 from workers.collector.catalogue.row import (
     KEEP_ALIVE,
     BookFeed,
@@ -109,6 +109,7 @@ BINANCE = Venue(
                 by_cost=True,
                 weights={"premiumIndex": 10, "fundingRate": 0, "fundingInfo": 0},
                 at_once=1 / 6,
+                told=UsedHeader(used="X-MBX-USED-WEIGHT-1M"),
             ),
         ),
     ),

@@ -1,6 +1,6 @@
 """gate, v4 USDT futures."""
 
-from shared.limits import Rule, VenueLimits
+from shared.limits import Rule, UsedHeader, VenueLimits
 from workers.collector.catalogue.row import (
     KEEP_ALIVE,
     BookFeed,
@@ -60,7 +60,18 @@ GATE = Venue(
     funding_history=FundingHistory(limit=1000),
     limits=VenueLimits(
         "gate",
-        (Rule("endpoint", 200, 10, each_path=True),),
+        (
+            Rule(
+                "endpoint",
+                200,
+                10,
+                each_path=True,
+                told=UsedHeader(
+                    remaining="X-Gate-RateLimit-Requests-Remain",
+                    reset="X-Gate-RateLimit-Reset-Timestamp",
+                ),
+            ),
+        ),
     ),
     limit_source="200 requests in 10 s, endpoint and IP",
     trades=TradeFeed(
