@@ -6,10 +6,11 @@ import os
 import sys
 import time
 from collections import Counter
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, suppress
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager, suppress
 from pathlib import Path
 
+import aiohttp
 import pytest
 
 from shared.errors import ConfigurationError
@@ -26,10 +27,12 @@ BANNED_S = 4
 
 
 class Spender:
-    """One process of three."""
+    """A process that asks for all that its budget lets it have."""
 
-    def __init__(self, simulator: Simulator, redis: RedisServer, home: Path) -> None:
-        self._arguments = (VENUE, str(simulator.port), str(redis.port), str(home), "0.3333")
+    def __init__(
+        self, venue: str, simulator: Simulator, redis: RedisServer, home: Path, share: float
+    ) -> None:
+        self._arguments = (venue, str(simulator.port), str(redis.port), str(home), str(share))
         self._process: asyncio.subprocess.Process | None = None
 
     async def start(self) -> None:
@@ -48,23 +51,60 @@ class Spender:
 
 
 @asynccontextmanager
-async def spenders(simulator: Simulator, redis: RedisServer, home: Path) -> AsyncIterator[Spender]:
-    """Three; what is yielded is the one that may be killed."""
-    three = [Spender(simulator, redis, home) for _ in range(3)]
+async def spenders(
+    venue: str, simulator: Simulator, redis: RedisServer, home: Path, count: int
+) -> AsyncIterator[Spender]:
+    """What is yielded is the one of them that may be killed."""
+    many = [Spender(venue, simulator, redis, home, 1 / count) for _ in range(count)]
     try:
-        for one in three:
+        for one in many:
             await one.start()
-        yield three[0]
+        yield many[0]
     finally:
-        for one in three:
+        for one in many:
             await one.kill()
 
 
 @pytest.mark.deadline(180)
 async def test_three_processes_never_ask_for_more_than_the_venue_allows(tmp_path: Path) -> None:
+    with _redis(tmp_path) as redis:
+        await _play(redis, tmp_path)
+
+
+@pytest.mark.deadline(120)
+async def test_what_somebody_else_behind_the_address_spends_is_left_to_him(tmp_path: Path) -> None:
+    """Of 200 in 10 s he takes 120, we would take 96: the venue's answers tell us."""
+    venue, path = "gate", "/api/v4/spot/time"
+    [rule] = CATALOGUE[venue].limits.rules
+    with _redis(tmp_path) as redis:
+        async with (
+            simulated_venues(tmp_path, "--symbols", "2") as simulator,
+            spenders(venue, simulator, redis, tmp_path, 1),
+        ):
+            await eventually(lambda: len(_asked(simulator, venue)) > 20, 30, "it asks")
+            for _ in range(3):
+                await asyncio.sleep(rule.window_s - time.time() % rule.window_s + 0.3)
+                await _ask(120, f"http://127.0.0.1:{simulator.port}/{venue}{path}")
+            await asyncio.sleep(rule.window_s - time.time() % rule.window_s + 1.2)
+            asked = _asked(simulator, venue)
+    assert {status for _, status in asked} == {200}
+    windows = Counter(int(at // rule.window_s) for at, _ in asked)
+    assert max(windows.values()) <= rule.weight
+    assert sum(count > 120 for count in windows.values()) >= 3, "both asked in three windows"
+
+
+async def _ask(times: int, url: str) -> None:
+    async with aiohttp.ClientSession() as session:
+        for _ in range(times):
+            async with session.get(url) as answer:
+                await answer.read()
+
+
+@contextmanager
+def _redis(directory: Path) -> Iterator[RedisServer]:
     try:
-        with private_redis(tmp_path) as redis:
-            await _play(redis, tmp_path)
+        with private_redis(directory) as redis:
+            yield redis
     except ConfigurationError as error:
         from tests.conftest import missing
 
@@ -74,7 +114,7 @@ async def test_three_processes_never_ask_for_more_than_the_venue_allows(tmp_path
 async def _play(redis: RedisServer, home: Path) -> None:
     async with (
         simulated_venues(home, "--symbols", "2") as simulator,
-        spenders(simulator, redis, home) as fragile,
+        spenders(VENUE, simulator, redis, home, 3) as fragile,
     ):
         await eventually(lambda: len(_asked(simulator)) > 50, 30, "they ask")
         began = time.time()
@@ -127,6 +167,6 @@ async def _ban(simulator: Simulator) -> float:
     return met()[0]
 
 
-def _asked(simulator: Simulator) -> list[tuple[float, int]]:
+def _asked(simulator: Simulator, venue: str = VENUE) -> list[tuple[float, int]]:
     """When, and with what status each request was answered."""
-    return [(event["t"] / 1e9, event["status"]) for event in simulator.events(VENUE, "rest")]
+    return [(event["t"] / 1e9, event["status"]) for event in simulator.events(venue, "rest")]

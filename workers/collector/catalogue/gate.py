@@ -28,7 +28,7 @@ GATE = Venue(
         "ws": KEEP_ALIVE,
     },
     urls={
-        "public": {"futures": "{rest}/api/v4"},
+        "public": {"futures": "{rest}/api/v4", "spot": "{rest}/api/v4"},  # its time is of spot
         "swap": {"usdt": "{ws}/v4/ws/usdt"},
     },
     streams={
