@@ -35,7 +35,8 @@ def constructor(venue: Venue, access: Access) -> dict[str, Any]:
     config = access.config
     made: dict[str, Any] = {
         "timeout": round(1000 * (config.timeout_s or access.performance.request_timeout_s)),
-        "has": {"fetchCurrencies": False},  # else load_markets asks for them as well
+        # Currencies: else load_markets asks for them as well.
+        "has": dict.fromkeys(("fetchCurrencies", *venue.lacks), False),
         "options": _merged(venue.options, config.options),
         **access.keys.credentials(),
     }

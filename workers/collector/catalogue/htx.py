@@ -83,6 +83,7 @@ HTX = Venue(
     # With `size` the newest 2000 at most: older ones can not be had through ccxt's fetch_ohlcv.
     candles=CandleFeed(page=2000),
     funding_history=FundingHistory(limit=100),
+    lacks=("fetchFundingRates",),
     limits=VenueLimits(
         "htx",
         (

@@ -166,6 +166,7 @@ class Venue:
     limit_source: str
     trades: TradeFeed
     server_time: ServerTime
+    lacks: tuple[str, ...] = ()  # methods that ccxt has for other contracts than ours alone
 
     def snapshots_s(self, count: int) -> float:
         """How long the budget takes to let so many snapshots of books go."""
