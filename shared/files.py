@@ -1,4 +1,4 @@
-"""Small state files: JSON that a crash leaves either old or new, never half written."""
+"""Small state files that a crash leaves either old or new, never half written."""
 
 import os
 from functools import lru_cache
@@ -13,10 +13,15 @@ def write_json(path: Path, value: Any, *, durable: bool = True) -> None:
 
     What is not `durable` survives the process, but perhaps not the machine.
     """
+    write_bytes(path, orjson.dumps(value), durable=durable)
+
+
+def write_bytes(path: Path, content: bytes, *, durable: bool = True) -> None:
+    """The same with bytes."""
     path.parent.mkdir(parents=True, exist_ok=True)
     draft = _draft(path)
     with draft.open("wb") as file:
-        file.write(orjson.dumps(value))
+        file.write(content)
         file.flush()
         if durable:
             os.fsync(file.fileno())

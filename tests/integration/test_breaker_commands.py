@@ -60,7 +60,7 @@ def _asked(simulator: Simulator, since: float) -> int:
 
 async def test_what_can_not_be_ordered_changes_nothing(broker_url: str, tmp_path: Path) -> None:
     async with client_at(broker_url) as user, coordinator(broker_url, tmp_path, [BTC]):
-        wrong = (
+        wrong: tuple[dict[str, object], ...] = (
             {"exchange": "nowhere"},
             {},
             {"exchange": VENUE, "endpoint": "orders"},

@@ -108,6 +108,24 @@ class VenueClient:
         with venue_errors():
             async with asyncio.timeout(_REST_DEADLINE_S):
                 await self._ccxt.load_markets(True)
+        self._learn()
+
+    def recall_markets(self, rows: list[dict[str, Any]]) -> None:
+        """The same from what `market_rows` once was. Raises ExchangeError."""
+        with venue_errors():
+            self._ccxt.set_markets(rows)
+        self._learn()
+
+    def market_rows(self) -> list[dict[str, Any]]:
+        """What the venue lists, as ccxt has it."""
+        return list(self._ccxt.markets.values())
+
+    @property
+    def addresses(self) -> Any:
+        """Where ccxt asks."""
+        return self._ccxt.urls["api"]
+
+    def _learn(self) -> None:
         listed = [market for market in self._ccxt.markets.values() if _collected(market)]
         markets = [Market(m["symbol"], m["id"], float(m["contractSize"])) for m in listed]
         self.markets = {market.symbol: market for market in markets}

@@ -46,6 +46,7 @@ from workers.collector.heartbeat import heartbeat, market_list
 from workers.collector.intake import Intake
 from workers.collector.liquidations import Liquidations
 from workers.collector.listings import Listings
+from workers.collector.market_file import MarketFile
 from workers.collector.overview.funding import PredictedFundings
 from workers.collector.overview.interest import OpenInterests
 from workers.collector.overview.overview import Overviews
@@ -120,7 +121,8 @@ class Collector:
             self.record_by(Recorder.of(settings, venue, clock))
         self.client.breakers.on_change = self._on_breaker
         self.client.venue_clock.on_change = self._on_skew
-        self.listings = Listings(self.client, clock, self.log)
+        markets = MarketFile(state_dir / "markets.zst", self.client.addresses, clock)
+        self.listings = Listings(self.client, markets, clock, self.log)
         self.streams = Streams(self.client, clock, self.log)
         self.books = BookKeeper(row.book, self.client, clock, self.log)
         self.timeframes = config.collection.timeframes
