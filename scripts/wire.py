@@ -16,14 +16,22 @@ PACKAGE = "futures_fleet._wire"
 #: In `shared/`. Together they import nothing else of it.
 MODULES = (
     "backoff",
+    "breaker",
     "broker",
     "clock",
     "collection",
     "completeness",
     "endpoints",
     "errors",
+    "exchange_manager",
     "kinds",
+    "known_venues",
     "messages",
+    "reactions",
+    "requester",
+    "requests",
+    "routing",
+    "status",
     "symbols",
     "symbolset",
     "tasks",
@@ -55,6 +63,7 @@ def _copied(name: str, text: str) -> str:
     if name in _LEFT_OUT:
         text = _without(text, *_LEFT_OUT[name])
     text = text.replace('getLogger("rabbitmq")', 'getLogger("futures_fleet")')
+    text = text.replace("from shared import", f"from {PACKAGE} import")
     return text.replace("from shared.", f"from {PACKAGE}.")
 
 

@@ -117,13 +117,12 @@ class Budget:
     ) -> None:
         """Wait until all of these may be spent. Raises ConfigurationError for more than the venue
         allows in a whole window."""
-        standing = _STANDINGS[of] if isinstance(of, RequestClass) else of
         for charge in charges:
             if charge.units > charge.rule.weight:
                 raise ConfigurationError(
                     f"{self.limits.venue}: a request of weight {charge.units:g} can never pass"
                 )
-        ticket = _Ticket(standing, next(self._numbers), self._clock.monotonic(), tuple(charges))
+        ticket = self._ticket(charges, of)
         self._waiting.append(ticket)
         try:
             await self._granted(ticket)
@@ -154,14 +153,26 @@ class Budget:
         waits = [self._own.wait_in_all_s(take) for take in buckets.values()]
         return max([self._bans.left_s(), *waits])
 
-    def remaining(self, charges: Sequence[Charge], of: RequestClass | Standing) -> int:
-        """How many such requests could go out at once now, as far as this process knows."""
+    async def attempt(self, charges: Sequence[Charge], of: RequestClass | Standing) -> bool:
+        """Have all of these now or none: whether they were had. Whoever waits goes first."""
+        ticket = self._ticket(charges, of)
+        return self._is_head(ticket) and await self._try(ticket) <= 0
+
+    async def remaining(self, charges: Sequence[Charge], of: RequestClass | Standing) -> int:
+        """How many such requests could go out at once now."""
         if self._bans.left_s() > 0:
             return 0
-        standing = _STANDINGS[of] if isinstance(of, RequestClass) else of
-        ticket = _Ticket(standing, 0, 0.0, tuple(charges))
-        takes = self._takes(ticket, standing)
-        return min(int(self._own.left_s(take) / take.cost_s + 1e-9) for take in takes)
+        ticket = self._ticket(charges, of)
+        if self._shared is not None and self._clock.monotonic() >= self._probe_at:
+            whole = [self._whole(one, ticket.standing.reserve) for one in ticket.charges]
+            nothing = [take._replace(cost_s=0.0) for take in whole]
+            try:
+                left = (await self._shared.take(nothing, 0.0)).left_s
+                return _count(whole, left)
+            except StoreError as error:
+                self._lose(error)
+        takes = self._takes(ticket, ticket.standing)
+        return _count(takes, [self._own.left_s(take) for take in takes])
 
     def ban(self, seconds: float) -> None:
         """No request to the venue before `seconds` have passed; a longer ban stays. All processes
@@ -275,6 +286,10 @@ class Budget:
         limit = charge.rule.limit()
         return _take(charge, limit.per_second, limit.burst, reserve)
 
+    def _ticket(self, charges: Sequence[Charge], of: RequestClass | Standing) -> _Ticket:
+        standing = _STANDINGS[of] if isinstance(of, RequestClass) else of
+        return _Ticket(standing, next(self._numbers), self._clock.monotonic(), tuple(charges))
+
     def _is_head(self, ticket: _Ticket) -> bool:
         """Whether nobody before it waits for one of its buckets."""
         now = self._clock.monotonic()
@@ -297,3 +312,8 @@ class Budget:
 def _take(charge: Charge, per_second: float, burst: float, reserve: float) -> Take:
     burst_s = burst / per_second
     return Take(charge.bucket, charge.units / per_second, burst_s, reserve * burst_s)
+
+
+def _count(takes: Sequence[Take], left_s: Sequence[float]) -> int:
+    each = zip(takes, left_s, strict=True)
+    return min(max(0, int(left / take.cost_s + 1e-9)) for take, left in each if take.cost_s > 0)

@@ -5,28 +5,22 @@ of whichever can, chosen by a strategy, with the next one where it fails.
         ticker = await manager.execute_request("fetch_ticker", "BTC/USDT:USDT")
 """
 
-import asyncio
-import logging
-from collections.abc import Callable, Mapping
-from contextlib import suppress
-from dataclasses import dataclass, field
+from collections.abc import Awaitable, Callable, Mapping
 from types import TracebackType
-from typing import Any
+from typing import Any, Protocol
 
 import orjson
-from aio_pika.abc import AbstractConnection
-from pydantic import ValidationError
 
 from shared import errors
-from shared.breaker import BreakerPolicy, CircuitBreaker
-from shared.broker import Broker, own_queue
-from shared.cache import CacheManager
+from shared.broker import Broker
 from shared.clock import Clock, SystemClock
+from shared.known_venues import KnownVenue, KnownVenues
 from shared.requester import Requester
 from shared.requests import (
     ELSEWHERE,
     METHODS,
     TRANSIENT,
+    CacheName,
     Method,
     Priority,
     Reply,
@@ -34,13 +28,8 @@ from shared.requests import (
     named,
 )
 from shared.routing import Candidate, ConnectionStrategy, Router
-from shared.status import Heartbeat, MarketList
 from shared.symbols import expand_short
-from shared.tasks import ended
-from shared.topology import STATUS
 
-#: A collector that is silent for so long is not asked.
-_SILENT_S = 6.0
 #: How long one venue may take while there is another to ask.
 _LEAST_S, _MOST_S = 0.5, 2.0
 #: Where all have failed and time is left, all are asked once more after this.
@@ -48,38 +37,15 @@ _AGAIN_S = 0.25
 _ROUNDS = 2
 #: How long `initialize` waits for a first collector.
 _FIRST_S = 5.0
-_LEARNING = 0.2
-
-log = logging.getLogger("main")
 
 
-@dataclass(slots=True)
-class _Venue:
-    """What is known of one venue, by its name on the wire."""
+class Answers(Protocol):
+    """A cache of this process, as `shared.cache.CacheManager` is."""
 
-    exchange: str
-    breaker: CircuitBreaker
-    seen_at: dict[str, float] = field(default_factory=dict)  # by worker, monotonic seconds
-    symbols: frozenset[str] = frozenset()
-    methods: frozenset[str] = frozenset()
-    told: dict[str, Any] = field(default_factory=dict)  # details of the newest heartbeat
-    latency_s: float = 0.0
-    in_flight: int = 0
-    requests: int = 0
-    successes: int = 0
-
-    def ended(self, well: bool, took_s: float) -> None:
-        self.requests += 1
-        self.successes += well
-        if well:
-            known = self.latency_s
-            self.latency_s = took_s if not known else known + _LEARNING * (took_s - known)
-
-    @property
-    def score(self) -> float:
-        told = self.told.get("health", {}).get("score")
-        score = float(told) if isinstance(told, int | float) else 1.0
-        return score if self.breaker.state == "CLOSED" else 0.1 * score
+    async def get_or_load(
+        self, cache_type: CacheName, key: str, load: Callable[[], Awaitable[Any]]
+    ) -> Any:
+        """Something with the answer as `value`."""
 
 
 class ExchangeManager:
@@ -92,21 +58,17 @@ class ExchangeManager:
         strategy: ConnectionStrategy | str = ConnectionStrategy.WEIGHTED_ROUND_ROBIN,
         *,
         weights: Mapping[str, float] | None = None,
-        cache: CacheManager | None = None,
+        cache: Answers | None = None,
         clock: Clock | None = None,
         role: str = "client",
     ) -> None:
         """`weights` are by the venues' names on the wire, 100 where none is given."""
-        self._broker = broker
-        self._role = role
         self._clock = clock or SystemClock()
         self._requester = Requester(broker, role)
         self._router = Router(ConnectionStrategy(strategy))
         self._weights = dict(weights or {})
         self._cache = cache
-        self._venues: dict[str, _Venue] = {}
-        self._first = asyncio.Event()
-        self._listening: asyncio.Task[None] | None = None
+        self._venues = KnownVenues(broker, role, self._clock)
         self._requests = self._successes = 0
         self._took_s = 0.0
 
@@ -124,17 +86,12 @@ class ExchangeManager:
 
     async def initialize(self) -> None:
         """Listen to the fleet; returns when a collector was heard, or after some seconds."""
-        if self._listening is None:
-            self._listening = asyncio.create_task(self._broker.keep("fleet", self._listen))
-        with suppress(TimeoutError):
-            async with asyncio.timeout(_FIRST_S):
-                await self._first.wait()
+        self._venues.start()
+        await self._venues.first(_FIRST_S)
 
     async def close(self) -> None:
         await self._requester.close()
-        if self._listening is not None:
-            await ended(self._listening)
-            self._listening = None
+        await self._venues.close()
 
     def set_strategy(self, strategy: ConnectionStrategy | str) -> None:
         """Raises ValueError for an unknown one."""
@@ -176,22 +133,48 @@ class ExchangeManager:
         )
         return found.value
 
+    async def acquire_permit(
+        self, exchange_id: str, method: str, priority: Priority = Priority.NORMAL
+    ) -> bool:
+        """Whether a request like `method` may go to a venue now; then it counts as made. For who
+        speaks to the venue himself, from behind the address of its collector."""
+        return bool(
+            await self.execute_request(
+                "acquire_permit", _snake(method), exchange_id=exchange_id, priority=priority
+            )
+        )
+
+    async def get_remaining_requests(
+        self, exchange_id: str, method: str, priority: Priority = Priority.NORMAL
+    ) -> int:
+        """How many such requests the venue's budget has for somebody of that priority, at once."""
+        return int(
+            await self.execute_request(
+                "get_remaining_requests", _snake(method), exchange_id=exchange_id, priority=priority
+            )
+        )
+
     async def get_exchange_status(self, exchange_id: str) -> dict[str, Any]:
         """How one venue is. Raises ExchangeError for one that was never heard of."""
-        venue = self._venues.get(exchange_id)
+        venue = self._venues.each.get(exchange_id)
         if venue is None:
             raise errors.ExchangeError(f"nothing was heard of {exchange_id!r}")
         return self._status(venue)
 
+    def _status(self, venue: KnownVenue) -> dict[str, Any]:
+        weight = self._weights.get(venue.exchange, 100.0)
+        return venue.status(self._clock.monotonic(), weight)
+
     async def get_all_exchanges(self) -> dict[str, dict[str, Any]]:
-        return {name: self._status(venue) for name, venue in sorted(self._venues.items())}
+        return {name: self._status(venue) for name, venue in sorted(self._venues.each.items())}
 
     def get_statistics(self) -> dict[str, Any]:
-        healthy = sum(self._is_healthy(venue) for venue in self._venues.values())
+        now, venues = self._clock.monotonic(), self._venues.each
+        healthy = sum(venue.is_healthy(now) for venue in venues.values())
         return {
-            "total_exchanges": len(self._venues),
+            "total_exchanges": len(venues),
             "healthy_exchanges": healthy,
-            "failed_exchanges": len(self._venues) - healthy,
+            "failed_exchanges": len(venues) - healthy,
             "total_requests": self._requests,
             "successful_requests": self._successes,
             "failed_requests": self._requests - self._successes,
@@ -236,7 +219,7 @@ class ExchangeManager:
 
     async def _asked(self, exchange: str, request: dict[str, Any], timeout_s: float) -> Reply:
         """The reply, or one that is made here where none comes. Never raises for the venue."""
-        venue = self._venue(exchange)
+        venue = self._venues.of(exchange)
         began = self._clock.monotonic()
         venue.in_flight += 1
         try:
@@ -261,6 +244,7 @@ class ExchangeManager:
     ) -> list[str]:
         if exchange_id is not None:
             return [exchange_id]
+        now = self._clock.monotonic()
         symbols = arguments.get("symbols") or [arguments.get("symbol")]
         able = [
             Candidate(
@@ -270,8 +254,8 @@ class ExchangeManager:
                 venue.latency_s,
                 venue.in_flight,
             )
-            for venue in self._venues.values()
-            if self._is_there(venue) and method.name in venue.methods
+            for venue in self._venues.each.values()
+            if venue.is_there(now) and method.name in venue.methods
             if all(symbol is None or symbol in venue.symbols for symbol in symbols)
         ]
         return [one.exchange for one in self._router.order(able)]
@@ -279,77 +263,9 @@ class ExchangeManager:
     def _left_s(self, deadline: float) -> float:
         return deadline - self._clock.monotonic()
 
-    def _is_there(self, venue: _Venue) -> bool:
-        since = self._clock.monotonic() - _SILENT_S
-        return any(at >= since for at in venue.seen_at.values())
-
-    def _is_healthy(self, venue: _Venue) -> bool:
-        return self._is_there(venue) and venue.score >= 0.5
-
-    def _status(self, venue: _Venue) -> dict[str, Any]:
-        there = self._is_there(venue)
-        status = "unavailable"
-        if there:
-            status = "healthy" if self._is_healthy(venue) else "degraded"
-        rate = venue.successes / venue.requests if venue.requests else None
-        return {
-            "exchange_id": venue.exchange,
-            "status": status,
-            "health_score": round(venue.score, 3) if there else 0.0,
-            "latency": round(venue.latency_s, 6),
-            "active_connections": venue.in_flight,
-            "total_requests": venue.requests,
-            "success_rate": rate,
-            "circuit_breaker": venue.told.get("rest", "UNKNOWN"),
-            "symbols": len(venue.symbols),
-            "methods": sorted(venue.methods),
-            "workers": sorted(venue.seen_at),
-            "weight": self._weights.get(venue.exchange, 100.0),
-        }
-
-    def _venue(self, exchange: str) -> _Venue:
-        venue = self._venues.get(exchange)
-        if venue is None:
-            breaker = CircuitBreaker(f"requests to {exchange}", BreakerPolicy(), self._clock)
-            venue = self._venues[exchange] = _Venue(exchange, breaker)
-        return venue
-
-    async def _listen(self, connection: AbstractConnection) -> None:
-        channel = await connection.channel()
-        bindings = [(STATUS, "heartbeat.collector.#"), (STATUS, "markets.collector.#")]
-        queue = await own_queue(channel, self._role, self._broker.name, bindings)
-        async with queue.iterator(no_ack=True) as messages:
-            async for message in messages:
-                hear = self._hear_beat if _is_beat(message.routing_key) else self._hear_markets
-                with suppress(ValidationError):
-                    hear(message.body)
-        raise errors.BrokerError("the subscription ended")
-
-    def _hear_beat(self, body: bytes) -> None:
-        beat = Heartbeat.model_validate_json(body)
-        if beat.exchange is None:
-            return
-        venue = self._venue(beat.exchange)
-        if beat.state != "running":
-            venue.seen_at.pop(beat.worker, None)
-            return
-        venue.seen_at[beat.worker] = self._clock.monotonic()
-        venue.told = beat.details
-        if venue.methods:
-            self._first.set()
-
-    def _hear_markets(self, body: bytes) -> None:
-        markets = MarketList.model_validate_json(body)
-        venue = self._venue(markets.exchange)
-        venue.symbols, venue.methods = frozenset(markets.symbols), frozenset(markets.methods)
-
 
 def _patience_s(left_s: float) -> float:
     return max(_LEAST_S, min(_MOST_S, left_s / 2))
-
-
-def _is_beat(key: str | None) -> bool:
-    return key is not None and key.startswith("heartbeat.")
 
 
 def _raised(trouble: Trouble) -> errors.CryptoCollectorException:

@@ -31,7 +31,7 @@ _MOST_OWED_US = 120 * _US
 #: KEYS: the ban, then the buckets. ARGV: how long a ban is known to last (us), whether that much
 #: shall be gone at least and nothing is taken, then for each bucket its cost, its size and its
 #: reserve (us), and when it was to be full as last seen (us, 0: unknown). Returns the wait (us, 0:
-#: taken), the ban that is left (us), and when each bucket is full (us).
+#: taken), the ban that is left (us), the time (us), and when each bucket is full (us).
 _SCRIPT = """
 local time = redis.call('TIME')
 local now = time[1] * 1000000 + time[2]
@@ -61,18 +61,20 @@ for i = 2, #KEYS do
   elseif wait <= 0 then full[i - 1] = full[i - 1] + cost end
   redis.call('SET', KEYS[i], string.format('%.0f', full[i - 1]), 'PX', KEPT)
 end
-local answer = {math.max(0, wait), math.max(0, banned - now)}
-for i = 1, #full do answer[i + 2] = full[i] end
+local answer = {math.max(0, wait), math.max(0, banned - now), now}
+for i = 1, #full do answer[i + 3] = full[i] end
 for i = 1, #answer do answer[i] = string.format('%.0f', math.ceil(answer[i])) end
 return answer
 """.replace("KEPT", str(_KEPT_MS)).replace("MOST", str(_MOST_OWED_US))
 
 
 class Answer(NamedTuple):
-    """How long to wait, 0 where it was taken; and how long the venue is not to be asked at all."""
+    """How long to wait, 0 where it was taken; how long the venue is not to be asked at all; and
+    what is left in each bucket for such takes, in seconds of flow."""
 
     wait_s: float
     ban_s: float
+    left_s: tuple[float, ...]
 
 
 class RedisBuckets:
@@ -104,9 +106,13 @@ class RedisBuckets:
             arguments += [round(size * _US) for size in sizes]
             arguments.append(self.seen.get(take.bucket, 0))
         answer = await self._asked(keys, arguments)
-        for take, full_at in zip(takes, answer[2:], strict=True):
-            self.seen[take.bucket] = int(full_at)
-        return Answer(int(answer[0]) / _US, int(answer[1]) / _US)
+        wait_us, ban_us, now_us, *full_at_us = map(int, answer)
+        self.seen.update(zip((take.bucket for take in takes), full_at_us, strict=True))
+        left_s = (
+            take.burst_s - take.reserve_s - (full_us - now_us) / _US
+            for take, full_us in zip(takes, full_at_us, strict=True)
+        )
+        return Answer(wait_us / _US, ban_us / _US, tuple(left_s))
 
     async def ban(self, seconds: float) -> None:
         """Tell all others of a ban, now. A longer one stays."""

@@ -1,7 +1,8 @@
 """Requests to venues, from any process to the collector of one: what travels on `futures_requests`.
 
-Only what stands in `METHODS` can be called: reads of ccxt's public interface. Arguments have names,
-types and bounds; ccxt's `params` can not be given.
+Only what stands in `METHODS` can be called: reads of ccxt's public interface, and two about the
+venue's budget, for programs that speak to the venue themselves from behind the same address.
+Arguments have names, types and bounds; ccxt's `params` can not be given.
 """
 
 from collections.abc import Mapping, Sequence
@@ -31,6 +32,7 @@ _TYPES: dict[str, TypeAdapter[Any]] = {
     "since": TypeAdapter(_Milliseconds),
     "limit": TypeAdapter(_Count),
     "timeframe": TypeAdapter(Timeframe),
+    "method": TypeAdapter(Annotated[str, Field(max_length=64)]),
 }
 
 #: Where an answer is from: what the streams bring, a cache of the collector, the venue.
@@ -55,6 +57,8 @@ class Method:
     arguments: tuple[str, ...] = ()
     needed: int = 0
     cache: CacheName | None = None
+    #: About what may still be asked of the venue; answered without asking it.
+    of_budget: bool = False
 
     @property
     def of_one_symbol(self) -> bool:
@@ -76,6 +80,8 @@ METHODS = {
         Method("fetch_mark_price", ("symbol",), 1, "ticker"),
         Method("fetch_markets", (), 0, "market_data"),
         Method("fetch_time"),
+        Method("get_remaining_requests", ("method", "symbol"), 1, of_budget=True),
+        Method("acquire_permit", ("method", "symbol"), 1, of_budget=True),
     )
 }
 
@@ -195,6 +201,9 @@ def checked(method: Method, arguments: Mapping[str, Any]) -> dict[str, Any]:
             sound[name] = _TYPES[name].validate_python(value, strict=True)
         except ValidationError as error:
             raise DataProcessingError(f"{name}: {_faults(error)}") from None
+    subject = METHODS.get(sound["method"]) if "method" in sound else None
+    if method.of_budget and (subject is None or subject.of_budget):
+        raise DataProcessingError(f"method: {sound['method']!r} asks nothing of a venue")
     return sound
 
 

@@ -2,6 +2,7 @@
 
 from typing import Annotated, Any, Literal
 
+import orjson
 from pydantic import Field
 
 from shared.completeness import Gap
@@ -40,6 +41,20 @@ class Heartbeat(Notice):
     egress: str | None = None  # of a collector, see `Peer.egress`
     statistics: Statistics = Statistics()
     details: dict[str, Any] = {}  # counters by kind, streams, symbols: for people and dashboards
+
+
+def fitting(beat: Heartbeat) -> bytes:
+    """A heartbeat as it is sent: of details that are too many the largest are left out, and named
+    in `left_out`."""
+    body = beat.model_dump_json().encode()
+    details, left_out = dict(beat.details), list[str]()
+    while len(body) > MAX_HEARTBEAT_BYTES and details:
+        largest = max(details, key=lambda name: len(orjson.dumps(details[name], default=str)))
+        del details[largest]
+        left_out.append(largest)
+        told = details | {"left_out": left_out}
+        body = beat.model_copy(update={"details": told}).model_dump_json().encode()
+    return body
 
 
 class MarketList(Notice):

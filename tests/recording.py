@@ -8,11 +8,11 @@ import orjson
 from shared.fact import Fact
 from shared.ledger import Ledger
 from tests.fakes import FakeClock
-from workers.collector.client import Market
 from workers.collector.intake import Intake
 from workers.collector.parts import Parts
 from workers.collector.publishing import Publishing
 from workers.collector.quarantine import Quarantine
+from workers.collector.unified import Market
 
 BTC = "BTC/USDT:USDT"
 

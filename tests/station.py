@@ -16,12 +16,12 @@ from tests.recording import BTC, Recording, RecordingOutbox
 from tests.refilling import Venue
 from workers.collector.catalogue import CATALOGUE
 from workers.collector.catalogue.row import StreamKind, Subscription
-from workers.collector.client import Market
 from workers.collector.continuity.continuity import Continuity, Wanted
 from workers.collector.continuity.feeds import Feeds
 from workers.collector.events import Acknowledged, Print, Quote
 from workers.collector.publishing import Publishing
 from workers.collector.trades.trades import Trades
+from workers.collector.unified import Market
 
 ETH = "ETH/USDT:USDT"
 MARKETS = (Market(BTC, "BTC", 0.001), Market(ETH, "ETH", 0.001))

@@ -31,6 +31,7 @@ from futures_fleet.errors import (
     FleetError,
     NoAnswerError,
 )
+from futures_fleet.exchanges import ConnectionStrategy, ExchangeManager, Priority
 from futures_fleet.message import Message, Missed
 from futures_fleet.stream import Stream
 
@@ -38,8 +39,10 @@ __all__ = [
     "Body",
     "BodyError",
     "CommandError",
+    "ConnectionStrategy",
     "Coverage",
     "CredentialsError",
+    "ExchangeManager",
     "FleetClient",
     "FleetError",
     "FuturesData",
@@ -53,6 +56,7 @@ __all__ = [
     "Orderbook",
     "OrderbookData",
     "PredictedFunding",
+    "Priority",
     "SettledFunding",
     "State",
     "Stream",

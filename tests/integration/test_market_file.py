@@ -15,9 +15,10 @@ from simulator.server import Server, Settings
 from tests.venues import VENUES
 from workers.collector.access import Access
 from workers.collector.catalogue import CATALOGUE
-from workers.collector.client import Market, VenueClient
+from workers.collector.client import VenueClient
 from workers.collector.listings import Listings
 from workers.collector.market_file import MarketFile
+from workers.collector.unified import Market
 
 
 @pytest.mark.parametrize("name", VENUES)

@@ -16,7 +16,7 @@ import pytest
 from shared import errors
 from shared.broker import Broker
 from shared.exchange_manager import ExchangeManager
-from shared.requests import METHODS
+from shared.requests import METHODS, Priority
 from shared.topology import REQUESTS, topology
 from tests.collecting import Fleet, collecting, each_venue
 from tests.venues import Simulator, simulated_venues
@@ -49,11 +49,13 @@ async def _play(venue: str, simulator: Simulator, broker_url: str, directory: Pa
     async with collecting(venue, config, broker_url, directory) as fleet:
         await eventually(lambda: _live(fleet) == 2, 40, f"{venue}: live")
         async with managing(broker_url) as manager:
-            await eventually(lambda: venue in manager._venues, 10)
-            await eventually(lambda: manager._venues[venue].methods, 10)
-            for name in fleet.collector.client.methods():
+            await eventually(lambda: venue in manager._venues.each, 10)
+            await eventually(lambda: manager._venues.each[venue].methods, 10)
+            methods = fleet.collector.client.methods()
+            for name in (name for name in methods if not METHODS[name].of_budget):
                 await _ask_both_ways(venue, simulator, manager, name)
             await _refused(venue, manager)
+            await _permits(venue, fleet, manager)
 
 
 async def _ask_both_ways(
@@ -84,10 +86,23 @@ def _same_sizes(asked: Any, live: Any) -> None:
     assert 0.05 < sizes[0] / sizes[1] < 20, sizes
 
 
+async def _permits(venue: str, fleet: Fleet, manager: ExchangeManager) -> None:
+    """For who speaks to the venue himself: what he takes is gone from the venue's budget."""
+    before = await manager.get_remaining_requests(venue, "fetch_ticker", Priority.HIGH)
+    assert before > 1, (venue, before)
+    assert await manager.acquire_permit(venue, "fetchTicker", Priority.HIGH)
+    method = METHODS["fetch_ticker"]
+    charges = await fleet.collector.client.price(method, BTC)
+    fleet.collector.budget.ban(3)
+    assert not await manager.acquire_permit(venue, "fetch_ticker", Priority.HIGH)
+    assert await manager.get_remaining_requests(venue, "fetch_ticker") == 0
+    assert all(charge.units > 0 for charge in charges)
+
+
 async def _refused(venue: str, manager: ExchangeManager) -> None:
     with pytest.raises(errors.SymbolNotListedError):
         await manager.execute_request("fetch_ticker", "NONE/USDT", exchange_id=venue)
-    for wrong in ("create_order", "fetch_balance", "load_markets", "close"):
+    for wrong in ("create_order", "fetch_balance", "load_markets", "close", "acquire_permit"):
         with pytest.raises(errors.DataProcessingError):
             await manager.execute_request(wrong, BTC, exchange_id=venue)
 
@@ -126,8 +141,8 @@ async def test_the_failure_of_one_venue_of_five_costs_hardly_any_request(
 ) -> None:
     """A 5xx storm: it is seen within 2 s, asked a fifth as often, and others answer."""
     async with five(broker_url, tmp_path) as (simulator, _), managing(broker_url) as manager:
-        await eventually(lambda: len(manager._venues) == 5, 10)
-        await eventually(lambda: all(v.methods for v in manager._venues.values()), 10)
+        await eventually(lambda: len(manager._venues.each) == 5, 10)
+        await eventually(lambda: all(v.methods for v in manager._venues.each.values()), 10)
         manager.set_strategy("round_robin")
         calm_from = time.time()
         calm = await _load(manager, 5.0)

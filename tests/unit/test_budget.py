@@ -112,11 +112,11 @@ async def test_what_others_spent_is_not_ours_and_what_we_spent_is_not_spent_twic
     [charge] = of(budget, 1)
     await budget.acquire(of(budget, 5), RequestClass.CONTROL)
     budget.used(charge, Used(5, 59.0))
-    assert budget.remaining(of(budget, 1), RequestClass.CONTROL) == 15
+    assert await budget.remaining(of(budget, 1), RequestClass.CONTROL) == 15
     budget.used(charge, Used(20, 59.0))  # 620 - 20 - 590 are left
-    assert budget.remaining(of(budget, 1), RequestClass.CONTROL) == 10
+    assert await budget.remaining(of(budget, 1), RequestClass.CONTROL) == 10
     budget.used(charge, Used(60, 59.0))
-    assert budget.remaining(of(budget, 1), RequestClass.CONTROL) == 0
+    assert await budget.remaining(of(budget, 1), RequestClass.CONTROL) == 0
     before = clock.elapsed_s
     await budget.acquire(of(budget, 1), RequestClass.CONTROL)
     assert clock.elapsed_s - before == pytest.approx(3.1)

@@ -15,10 +15,11 @@ from tests.recording import BTC, Recording
 from tests.scheduling import let_run
 from workers.collector.bulk import BulkCycle
 from workers.collector.catalogue.row import BulkCall
-from workers.collector.client import Answer, Market
+from workers.collector.client import Answer
 from workers.collector.events import RestUpdate
 from workers.collector.schedule.schedule import Schedule
 from workers.collector.schedule.tightness import Factors
+from workers.collector.unified import Market
 
 ETH = "ETH/USDT:USDT"
 TICKERS = BulkCall("tickers", "", "")

@@ -50,9 +50,10 @@ EXAMPLES: dict[str, dict[str, Any]] = {
 
 def test_the_public_names() -> None:
     assert sorted(futures_fleet.__all__) == [
-        *("Body", "BodyError", "CommandError", "Coverage", "CredentialsError", "FleetClient"),
+        *("Body", "BodyError", "CommandError", "ConnectionStrategy", "Coverage"),
+        *("CredentialsError", "ExchangeManager", "FleetClient"),
         *("FleetError", "FuturesData", "Gap", "Liquidation", "Message", "Missed", "NoAnswerError"),
-        *("Ohlcv", "OpenInterest", "Orderbook", "OrderbookData", "PredictedFunding"),
+        *("Ohlcv", "OpenInterest", "Orderbook", "OrderbookData", "PredictedFunding", "Priority"),
         *("SettledFunding", "State", "Stream", "TaskResult", "Ticker", "TickerData", "Trade"),
         "symbol_key",
     ]

@@ -29,7 +29,8 @@ from shared.logs import configure_logging
 from tests.fakes import FakeClock
 from workers.collector.access import Access
 from workers.collector.catalogue import CATALOGUE
-from workers.collector.client import Market, VenueClient
+from workers.collector.client import VenueClient
+from workers.collector.unified import Market
 
 HOUR_S = 3600.0
 

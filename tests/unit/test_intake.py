@@ -12,11 +12,11 @@ from shared import errors
 from shared.kinds import Kind
 from tests.fakes import FakeClock
 from tests.recording import Recording
-from workers.collector.client import Market
 from workers.collector.edge import translate, venue_errors
 from workers.collector.events import Print, Quote
 from workers.collector.hot import retry_after_s
 from workers.collector.quarantine import Quarantine
+from workers.collector.unified import Market
 from workers.collector.venues.binance import Binance
 from workers.collector.venues.bitget import Bitget
 from workers.collector.venues.bybit import Bybit

@@ -19,13 +19,24 @@ def body(**fields: Any) -> bytes:
     return orjson.dumps({**SOUND, "arguments": {"symbol": BTC}, **fields})
 
 
-@pytest.mark.parametrize("method", METHODS.values(), ids=lambda method: method.name)
+@pytest.mark.parametrize(
+    "method",
+    [method for method in METHODS.values() if not method.of_budget],
+    ids=lambda method: method.name,
+)
 def test_each_method_is_a_read_of_ccxt_with_these_arguments(method: Any) -> None:
     import inspect
 
     assert method.name.startswith("fetch_")
     signature = inspect.signature(getattr(ccxt.Exchange, method.name))
     assert tuple(signature.parameters)[1 : 1 + len(method.arguments)] == method.arguments
+
+
+@pytest.mark.parametrize("subject", ["acquire_permit", "create_order", "", "x" * 65, 5, None])
+def test_only_reads_have_a_price(subject: Any) -> None:
+    with pytest.raises(DataProcessingError):
+        named(METHODS["acquire_permit"], [subject], {})
+    assert named(METHODS["acquire_permit"], ["fetch_ticker"], {}) == {"method": "fetch_ticker"}
 
 
 def test_a_sound_request() -> None:

@@ -8,8 +8,8 @@ from shared.collection import TaskKind
 from shared.messages import TaskResult
 from tests.desk import Desk, task
 from tests.recording import BTC
-from workers.collector.client import Market
 from workers.collector.schedule.tightness import Factors
+from workers.collector.unified import Market
 
 ETH = "ETH/USDT:USDT"
 

@@ -2,10 +2,8 @@
 
 import asyncio
 import importlib
-import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -20,17 +18,28 @@ from shared.errors import (
     NotSupportedError,
     SymbolNotListedError,
 )
+from shared.limits import Charge
 from shared.requests import METHODS, Method, Request
 from workers.collector.access import Access, constructor, go_to_sandbox, trade_page
 from workers.collector.breakers import ENDPOINT, VenueBreakers
 from workers.collector.catalogue.row import BulkCall, Call, Subscription, Venue
 from workers.collector.edge import venue_errors
 from workers.collector.events import BookUpdate, Candle, Print, RestUpdate, Settled
-from workers.collector.hot import GRANTED_AT, ON_SENT, PREPAID, REQUEST_CLASS, FrameSink, Pool
+from workers.collector.hot import (
+    GRANTED_AT,
+    ON_SENT,
+    PREPAID,
+    PRICING,
+    REQUEST_CLASS,
+    FrameSink,
+    Pool,
+    Priced,
+)
 from workers.collector.readers import READERS
 from workers.collector.recording.tap import Tap
 from workers.collector.requests.units import in_base_units
 from workers.collector.rest_trace import RestTrace
+from workers.collector.unified import Market, candle_of, is_collected, levels_of, names, print_of
 from workers.collector.venue_clock import VenueClock
 
 _REST_DEADLINE_S = 120.0  # of one call: its wait for the budget included
@@ -47,15 +56,6 @@ _ENDPOINTS = {
     "fetch_markets": Endpoint.MARKETS,
     "fetch_time": Endpoint.MARKETS,
 }
-
-
-@dataclass(frozen=True, slots=True)
-class Market:
-    """A contract that the venue lists; sizes in its frames times `contract_size` are base units."""
-
-    symbol: str
-    id: str
-    contract_size: float
 
 
 class Answer(NamedTuple):
@@ -77,7 +77,7 @@ class VenueClient:
         self.on_unlisted: Callable[[str], None] = lambda _symbol: None
         self._venue = venue
         self.clock = clock
-        self._budget = budget
+        self.budget = budget
         module = importlib.import_module(f"workers.collector.venues.{venue.module}")
         self._ccxt: Any = getattr(module, venue.class_name)(constructor(venue, access))
         self._ccxt.pool = Pool(
@@ -126,7 +126,7 @@ class VenueClient:
         return self._ccxt.urls["api"]
 
     def _learn(self) -> None:
-        listed = [market for market in self._ccxt.markets.values() if _collected(market)]
+        listed = [market for market in self._ccxt.markets.values() if is_collected(market)]
         markets = [Market(m["symbol"], m["id"], float(m["contractSize"])) for m in listed]
         self.markets = {market.symbol: market for market in markets}
         self._known |= self.markets
@@ -173,7 +173,7 @@ class VenueClient:
         """Wait until the budget of an order book's snapshot is ours."""
         request = self._venue.book.snapshot
         if request is not None:
-            await self._budget.acquire(self._budget.limits.charges(*request), RequestClass.LIVE)
+            await self.budget.acquire(self.budget.limits.charges(*request), RequestClass.LIVE)
 
     async def fetch_book(self, symbol: str) -> BookUpdate:
         """A snapshot for which `afford_snapshot` has paid. Raises ExchangeError."""
@@ -183,7 +183,7 @@ class VenueClient:
             with self._errors_about(symbol):
                 async with asyncio.timeout(_SNAPSHOT_DEADLINE_S):
                     book = await self._ccxt.fetch_snapshot(symbol, self._venue.book.depth)
-                bids, asks = _levels(book["bids"]), _levels(book["asks"])
+                bids, asks = levels_of(book["bids"]), levels_of(book["asks"])
         finally:
             PREPAID.set(False)
         market_id, number = self.markets[symbol].id, book["nonce"]
@@ -201,7 +201,7 @@ class VenueClient:
                 else:
                     rows = await exchange.fetch_older_trades(symbol, older_than, limit)
             market_id = self.markets[symbol].id
-            return [_print(market_id, row) for row in rows]
+            return [print_of(market_id, row) for row in rows]
 
     def drop_connections(self) -> None:
         """Every watch ends with NetworkError, and the next one connects anew."""
@@ -246,7 +246,7 @@ class VenueClient:
             async with asyncio.timeout(_REST_DEADLINE_S):
                 rows = await self._ccxt.fetch_ohlcv(symbol, timeframe, since, limit)
             market_id = self.markets[symbol].id
-            candles = [_candle(market_id, timeframe, row) for row in rows if None not in row[:6]]
+            candles = [candle_of(market_id, timeframe, row) for row in rows if None not in row[:6]]
         return GRANTED_AT.get(), candles
 
     async def ask_time(self) -> None:
@@ -258,17 +258,32 @@ class VenueClient:
 
     def methods(self) -> list[str]:
         """Those of `shared.requests` that the venue has."""
-        return [name for name in METHODS if self._ccxt.has.get(_camel(name))]
+        return [n for n, m in METHODS.items() if m.of_budget or self._ccxt.has.get(_camel(n))]
+
+    async def price(self, method: Method, symbol: str | None) -> tuple[Charge, ...]:
+        """What the first request of a method costs; nothing is asked. Raises ExchangeError."""
+        arguments = {}
+        if method.of_one_symbol:
+            arguments["symbol"] = self._listed(symbol or next(iter(self.markets)))
+        self._check_has(method)
+        PRICING.set(True)
+        with venue_errors():
+            try:
+                await getattr(self._ccxt, method.name)(**arguments)
+            except Priced as priced:
+                return priced.charges
+            finally:
+                PRICING.set(False)
+        raise NotSupportedError(f"{method.name} asks for nothing")
 
     async def call(self, method: Method, request: Request, standing: Standing) -> Any:
         """The answer to somebody's request, sizes in base units. Raises ExchangeError; how long it
         may take is the caller's business."""
         _about(standing, _ENDPOINTS.get(method.name, Endpoint.PRICES))
         symbol = request.arguments.get("symbol")
-        if symbol is not None and symbol not in self.markets:
-            raise SymbolNotListedError(f"{symbol} is not listed")
-        if not self._ccxt.has.get(_camel(method.name)):
-            raise NotSupportedError(f"the venue has no {method.name}")
+        if symbol is not None:
+            self._listed(symbol)
+        self._check_has(method)
         with self._errors_about(symbol):
             answer = await getattr(self._ccxt, method.name)(**request.arguments)
         size = self.markets[symbol].contract_size if symbol is not None else 1.0
@@ -280,6 +295,15 @@ class VenueClient:
         with venue_errors():
             async with asyncio.timeout(_CLOSE_TIMEOUT_S):
                 await self._ccxt.close()
+
+    def _listed(self, symbol: str) -> str:
+        if symbol not in self.markets:
+            raise SymbolNotListedError(f"{symbol} is not listed")
+        return symbol
+
+    def _check_has(self, method: Method) -> None:
+        if not self._ccxt.has.get(_camel(method.name)):
+            raise NotSupportedError(f"the venue has no {method.name}")
 
     @contextmanager
     def _errors_about(self, symbol: str | None) -> Iterator[None]:
@@ -297,7 +321,7 @@ class VenueClient:
         if market is None:
             return
         for connection in list((self._ccxt.clients or {}).values()):
-            for name in [n for n in connection.subscriptions if _names(str(n), market)]:
+            for name in [n for n in connection.subscriptions if names(str(n), market)]:
                 del connection.subscriptions[name]
 
     async def _call(self, call: Call, stream: Subscription) -> Any:
@@ -320,47 +344,6 @@ def _about(request_class: RequestClass | Standing, endpoint: Endpoint) -> None:
     ENDPOINT.set(endpoint)
 
 
-def _candle(market_id: str, timeframe: str, row: list[Any]) -> Candle:
-    """ccxt's row, to which our venue classes append the quote volume where there is one."""
-    start, open_, high, low, close, volume = row[:6]
-    quote_volume = row[6] if len(row) > 6 else None
-    return Candle(
-        market_id,
-        timeframe,
-        start,
-        open_,
-        high,
-        low,
-        close,
-        volume,
-        closed=None,
-        timestamp=None,
-        quote_volume=quote_volume,
-    )
-
-
-def _print(market_id: str, row: dict[str, Any]) -> Print:
-    """ccxt's trade; its amount is in what the venue counts, as in the stream."""
-    return Print(
-        market_id, str(row["id"]), row["price"], row["amount"], row["side"], row["timestamp"]
-    )
-
-
-def _names(subscription: str, market: Market) -> bool:
-    """Whether what ccxt calls a subscription is about this market, and not one of a longer name."""
-    words = f"{re.escape(market.id)}|{re.escape(market.symbol)}"
-    found = re.search(rf"(?<![\w/-])({words})(?![\w/-])", subscription, re.IGNORECASE)
-    return found is not None
-
-
 def _shorten(deadline: asyncio.Timeout, seconds: float) -> None:
     with suppress(RuntimeError):  # nobody waits for it any more
         deadline.reschedule(asyncio.get_running_loop().time() + seconds)
-
-
-def _levels(side: list[list[Any]]) -> list[tuple[float, float]]:
-    return [(float(level[0]), float(level[1])) for level in side]
-
-
-def _collected(market: dict[str, Any]) -> bool:
-    return bool(market["contract"] and market["active"] is not False and market["contractSize"])

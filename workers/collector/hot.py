@@ -23,6 +23,7 @@ from shared.budget import Budget, RequestClass, Standing
 from shared.clock import Clock
 from shared.errors import BlockedError, ExchangeError
 from shared.kinds import Kind
+from shared.limits import Charge
 from workers.collector.breakers import BLOCKED_S, MAINTENANCE_S, VenueBreakers
 from workers.collector.catalogue.row import StreamKind
 from workers.collector.events import MALFORMED, Acknowledged, Event, Unread
@@ -43,6 +44,9 @@ PATH = ContextVar("path", default="")
 #: Whether the budget of this task's request was spent before.
 PREPAID = ContextVar("prepaid", default=False)
 
+#: Whether this task only wants to know what its request costs.
+PRICING = ContextVar("pricing", default=False)
+
 #: Called when this task's subscription is on its way: ccxt spaces what it sends.
 ON_SENT: ContextVar[Callable[[], None] | None] = ContextVar("on_sent", default=None)
 
@@ -55,6 +59,14 @@ _DEFAULT_RETRY_AFTER_S = 60.0
 _BLOCKED, _NOT_SERVED = (403, 451), (404, 405, 410)
 #: For zlib: a header of gzip, and any size of window.
 _GZIP = 16 + zlib.MAX_WBITS
+
+
+class Priced(Exception):
+    """What a request would have cost; raised in its place, see PRICING."""
+
+    def __init__(self, charges: tuple[Charge, ...]) -> None:
+        super().__init__(charges)
+        self.charges = charges
 
 
 class Pool(NamedTuple):
@@ -218,9 +230,11 @@ class HotFrames:
 
     async def throttle(self, cost: float | None = None) -> None:
         """Called by ccxt before each request with its cost. Raises CircuitBreakerOpenError."""
+        charges = self.budget.limits.charges(PATH.get(), cost or 1.0)
+        if PRICING.get():
+            raise Priced(charges)
         self.breakers.check()
         if not PREPAID.get():
-            charges = self.budget.limits.charges(PATH.get(), cost or 1.0)
             await self.budget.acquire(charges, REQUEST_CLASS.get())
         GRANTED_AT.set(self.clock.monotonic())
 

@@ -8,7 +8,6 @@ from typing import Any
 
 from shared.kinds import CANDLE, LIQUIDATION, TRADES, Kind
 from workers.collector.catalogue.row import StreamKind
-from workers.collector.client import Market
 from workers.collector.events import (
     MALFORMED,
     BookUpdate,
@@ -22,6 +21,7 @@ from workers.collector.events import (
 from workers.collector.parts import Parts
 from workers.collector.publishing import Publishing
 from workers.collector.stamps import check_time
+from workers.collector.unified import Market
 
 Take = Callable[[Any, Parts, int], None]
 """Takes an event of its type, the symbol's parts, and when the frame was received (ms)."""

@@ -8,8 +8,9 @@ from shared.backoff import Backoff
 from shared.clock import Clock
 from shared.errors import CircuitBreakerOpenError, ExchangeError
 from shared.heap import settle
-from workers.collector.client import Market, VenueClient
+from workers.collector.client import VenueClient
 from workers.collector.market_file import MarketFile
+from workers.collector.unified import Market
 
 REFRESH_S = 300.0
 #: However many doubts there are: the list may lag behind the market, and is the largest of answers.

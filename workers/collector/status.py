@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from aio_pika.abc import AbstractChannel, AbstractConnection
 
 from shared.broker import Broker, publish
-from shared.status import HEARTBEAT_S, MAX_HEARTBEAT_BYTES, Heartbeat, Holdings, MarketList
+from shared.status import HEARTBEAT_S, Heartbeat, Holdings, MarketList, fitting
 from shared.topology import STATUS, heartbeat_key, holdings_key, markets_key
 
 #: The list of markets (about 10 kB) is repeated this often, for a coordinator that came later.
@@ -58,11 +58,8 @@ class StatusTeller:
         while True:
             self._hurried.clear()
             beat = self._tidings.heartbeat()
-            body = beat.model_dump_json().encode()
-            if len(body) > MAX_HEARTBEAT_BYTES:
-                body = beat.model_copy(update={"details": {}}).model_dump_json().encode()
             key = heartbeat_key(beat.role, beat.exchange, beat.worker)
-            await publish(channel, STATUS, key, body)
+            await publish(channel, STATUS, key, fitting(beat))
             await _either(self._hurried, HEARTBEAT_S)
 
     async def _tell_markets(self, channel: AbstractChannel) -> None:

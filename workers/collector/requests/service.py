@@ -9,7 +9,7 @@ from shared.clock import Clock
 from shared.config import Settings
 from shared.config.live import Live
 from shared.redis_buckets import connected
-from shared.requests import Method, Priority, Request
+from shared.requests import METHODS, Method, Priority, Request
 from workers.collector.client import VenueClient
 from workers.collector.requests.desk import RequestDesk
 from workers.collector.requests.live import LiveAnswers
@@ -56,4 +56,11 @@ class RequestService:
         multiplier = getattr(self._multipliers, request.priority.value)
         reserve = min(0.9, USER_RESERVE * multiplier)
         standing = Standing(_RANKS[request.priority], reserve)
-        return await self._client.call(method, request, standing)
+        if not method.of_budget:
+            return await self._client.call(method, request, standing)
+        subject, symbol = METHODS[request.arguments["method"]], request.arguments.get("symbol")
+        charges = await self._client.price(subject, symbol)
+        budget = self._client.budget
+        if method.name == "acquire_permit":
+            return await budget.attempt(charges, standing)
+        return await budget.remaining(charges, standing)

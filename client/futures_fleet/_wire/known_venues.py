@@ -1,0 +1,149 @@
+# Copied from shared/known_venues.py by scripts/wire.py: change that one.
+"""The venues of a fleet, as their collectors tell of them: who is there, what each lists and can
+be asked, how well it is; and what became of our requests to it."""
+
+import asyncio
+from contextlib import suppress
+from dataclasses import dataclass, field
+from typing import Any
+
+from aio_pika.abc import AbstractConnection
+from pydantic import ValidationError
+
+from futures_fleet._wire.breaker import BreakerPolicy, CircuitBreaker
+from futures_fleet._wire.broker import Broker, own_queue
+from futures_fleet._wire.clock import Clock
+from futures_fleet._wire.errors import BrokerError
+from futures_fleet._wire.status import Heartbeat, MarketList
+from futures_fleet._wire.tasks import ended
+from futures_fleet._wire.topology import STATUS
+
+#: A collector that is silent for so long is not asked.
+_SILENT_S = 6.0
+#: From which score on a venue counts as healthy.
+_HEALTHY = 0.5
+_LEARNING = 0.2
+
+
+@dataclass(slots=True)
+class KnownVenue:
+    """What is known of one venue, by its name on the wire."""
+
+    exchange: str
+    breaker: CircuitBreaker
+    seen_at: dict[str, float] = field(default_factory=dict)  # by worker, monotonic seconds
+    symbols: frozenset[str] = frozenset()
+    methods: frozenset[str] = frozenset()
+    told: dict[str, Any] = field(default_factory=dict)  # details of the newest heartbeat
+    latency_s: float = 0.0
+    in_flight: int = 0
+    requests: int = 0
+    successes: int = 0
+
+    def ended(self, well: bool, took_s: float) -> None:
+        self.requests += 1
+        self.successes += well
+        if well:
+            known = self.latency_s
+            self.latency_s = took_s if not known else known + _LEARNING * (took_s - known)
+
+    @property
+    def score(self) -> float:
+        told = self.told.get("health", {}).get("score")
+        score = float(told) if isinstance(told, int | float) else 1.0
+        return score if self.breaker.state == "CLOSED" else 0.1 * score
+
+    def is_there(self, now: float) -> bool:
+        """Whether a collector of it was heard of late."""
+        return any(at >= now - _SILENT_S for at in self.seen_at.values())
+
+    def is_healthy(self, now: float) -> bool:
+        return self.is_there(now) and self.score >= _HEALTHY
+
+    def status(self, now: float, weight: float) -> dict[str, Any]:
+        """In the words of `get_exchange_status`."""
+        there = self.is_there(now)
+        status = "unavailable"
+        if there:
+            status = "healthy" if self.is_healthy(now) else "degraded"
+        return {
+            "exchange_id": self.exchange,
+            "status": status,
+            "health_score": round(self.score, 3) if there else 0.0,
+            "latency": round(self.latency_s, 6),
+            "active_connections": self.in_flight,
+            "total_requests": self.requests,
+            "success_rate": self.successes / self.requests if self.requests else None,
+            "circuit_breaker": self.told.get("rest", "UNKNOWN"),
+            "symbols": len(self.symbols),
+            "methods": sorted(self.methods),
+            "workers": sorted(self.seen_at),
+            "weight": weight,
+        }
+
+
+class KnownVenues:
+    """Listens on a connection of its own from `start` to `close`."""
+
+    def __init__(self, broker: Broker, role: str, clock: Clock) -> None:
+        self.each: dict[str, KnownVenue] = {}  # by its name on the wire
+        self._broker, self._role, self._clock = broker, role, clock
+        self._first = asyncio.Event()
+        self._listening: asyncio.Task[None] | None = None
+
+    def start(self) -> None:
+        if self._listening is None:
+            self._listening = asyncio.create_task(self._broker.keep("fleet", self._listen))
+
+    async def first(self, timeout_s: float) -> bool:
+        """Wait until one was heard of that can be asked; whether there is one."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(timeout_s):
+                await self._first.wait()
+        return self._first.is_set()
+
+    async def close(self) -> None:
+        if self._listening is not None:
+            await ended(self._listening)
+            self._listening = None
+
+    def of(self, exchange: str) -> KnownVenue:
+        """That of this name, be it new."""
+        venue = self.each.get(exchange)
+        if venue is None:
+            breaker = CircuitBreaker(f"requests to {exchange}", BreakerPolicy(), self._clock)
+            venue = self.each[exchange] = KnownVenue(exchange, breaker)
+        return venue
+
+    async def _listen(self, connection: AbstractConnection) -> None:
+        channel = await connection.channel()
+        bindings = [(STATUS, "heartbeat.collector.#"), (STATUS, "markets.collector.#")]
+        queue = await own_queue(channel, self._role, self._broker.name, bindings)
+        async with queue.iterator(no_ack=True) as messages:
+            async for message in messages:
+                hear = self._hear_beat if _is_beat(message.routing_key) else self._hear_markets
+                with suppress(ValidationError):
+                    hear(message.body)
+        raise BrokerError("the subscription ended")
+
+    def _hear_beat(self, body: bytes) -> None:
+        beat = Heartbeat.model_validate_json(body)
+        if beat.exchange is None:
+            return
+        venue = self.of(beat.exchange)
+        if beat.state != "running":
+            venue.seen_at.pop(beat.worker, None)
+            return
+        venue.seen_at[beat.worker] = self._clock.monotonic()
+        venue.told = beat.details
+        if venue.methods:
+            self._first.set()
+
+    def _hear_markets(self, body: bytes) -> None:
+        markets = MarketList.model_validate_json(body)
+        venue = self.of(markets.exchange)
+        venue.symbols, venue.methods = frozenset(markets.symbols), frozenset(markets.methods)
+
+
+def _is_beat(key: str | None) -> bool:
+    return key is not None and key.startswith("heartbeat.")
