@@ -4,15 +4,15 @@ import shutil
 import stat
 import sys
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
 from typing import Literal
 
 from aio_pika.abc import AbstractConnection
 
 from cli.broker_address import ask, find_address
+from cli.checks import Check, told
+from cli.doctor_exchange import check_exchange
 from cli.endpoints import read_endpoints
 from cli.exits import CommandFailed, Exit
-from cli.output import print_json, say
 from cli.place import Place
 from cli.private_broker import RAFT_WAL_BYTES, find_server
 from cli.status import socket_of
@@ -27,23 +27,11 @@ _MIB = 1024 * 1024
 _DISK_LEAST, _DISK_GOOD = 200 * _MIB, 2048 * _MIB
 
 
-@dataclass(frozen=True, slots=True)
-class Check:
-    """One line of the report."""
-
-    name: str
-    level: Literal["ok", "warn", "fail"]
-    text: str
-
-
-def run_doctor(place: Place, as_json: bool) -> Exit:
-    checks = [check(place) for check in CHECKS]
-    if as_json:
-        print_json([asdict(check) for check in checks])
-    else:
-        for check in checks:
-            say(f"{check.level:<4}  {check.name:<12}  {check.text}")
-    return Exit.FAILED if any(check.level == "fail" for check in checks) else Exit.OK
+def run_doctor(place: Place, exchange: str | None, top: int, as_json: bool) -> Exit:
+    """Of this machine, or of one venue."""
+    if exchange is not None:
+        return told(check_exchange(place, exchange, top), as_json)
+    return told([check(place) for check in CHECKS], as_json)
 
 
 def _python(_place: Place) -> Check:

@@ -50,6 +50,12 @@ class SymbolAction(StrEnum):
     SET = "set"
 
 
+class RequestPriority(StrEnum):
+    HIGH = "high"
+    NORMAL = "normal"
+    LOW = "low"
+
+
 @app.command()
 def demo(
     seconds: Annotated[
@@ -167,11 +173,41 @@ def tail(
 
 
 @app.command()
-def doctor(as_json: Json = False) -> None:
-    """Whether this machine can run a fleet, and if not why."""
+def doctor(
+    exchange: Annotated[
+        str | None, typer.Option(help="Whether this venue answers what the fleet asks.")
+    ] = None,
+    top: Annotated[int, typer.Option(min=1, max=100, help="How many symbols by turnover.")] = 5,
+    as_json: Json = False,
+) -> None:
+    """Whether this machine can run a fleet, and if not why; or how a venue answers."""
     from cli.doctor import run_doctor
 
-    raise typer.Exit(run_doctor(place(), as_json))
+    raise typer.Exit(run_doctor(place(), exchange, top, as_json))
+
+
+@app.command()
+def request(
+    method: Annotated[str, typer.Argument(help="A method of ccxt: fetch_ticker, fetchTicker ...")],
+    arguments: Annotated[
+        list[str] | None, typer.Argument(help='In its order: BTC, 5, \'["BTC", "ETH"]\'.')
+    ] = None,
+    exchange: Annotated[
+        str | None, typer.Option(help="Of this venue; by default of whichever can.")
+    ] = None,
+    priority: Annotated[
+        RequestPriority, typer.Option(help="Among the requests of users.")
+    ] = RequestPriority.NORMAL,
+    timeout_s: Annotated[float, typer.Option("--timeout", min=0.1, max=300)] = 10.0,
+    max_age_s: Annotated[
+        float | None, typer.Option("--max-age", min=0, help="0: ask the venue itself.")
+    ] = None,
+) -> None:
+    """Ask a venue by its collector: out of live data, or of the venue itself. Prints JSON."""
+    from cli.requests import Wish, run_request
+
+    wish = Wish(method, arguments or [], exchange, priority, timeout_s, max_age_s)
+    raise typer.Exit(run_request(place(), wish))
 
 
 @app.command()

@@ -64,13 +64,14 @@ def print_exchanges(symbols: dict[str, Row], workers: Iterable[Row] = ()) -> Non
             hosts.setdefault(str(row.get("exchange")), {})[str(row.get("host"))] = None
     names = ("desired", "assigned", "live", "unlisted")
     print_table(
-        ("exchange", "enabled", *names, "hosts"),
+        ("exchange", "enabled", *names, "hosts", "methods"),
         [
             (
                 exchange,
                 cell(counts.get("enabled")),
                 *(cell(counts.get(name)) for name in names),
                 ", ".join(hosts.get(exchange, ())) or "-",
+                ", ".join(map(str, counts.get("methods", ()))) or "-",
             )
             for exchange, counts in symbols.items()
         ],

@@ -30,6 +30,7 @@ class _Told:
     """What one worker has listed, and when."""
 
     symbols: Sequence[str]
+    methods: Sequence[str]
     at: float
 
 
@@ -48,7 +49,7 @@ class Listings:
         venue = canonical_venue(markets.exchange)
         now, told = self._clock.monotonic(), self._told.get(venue, {})
         told = {worker: one for worker, one in told.items() if now - one.at < _FRESH_S}
-        self._told[venue] = told | {markets.worker: _Told(markets.symbols, now)}
+        self._told[venue] = told | {markets.worker: _Told(markets.symbols, markets.methods, now)}
         before, volumes = self._symbols.get(venue, {}), markets.volumes
         # A worker that has just started lists markets before it knows what is traded there.
         self._symbols[venue] = {
@@ -60,6 +61,11 @@ class Listings:
     def known(self, venue: str) -> Mapping[str, float | None] | None:
         """What a venue lists, by its canonical name, with the turnover of each where known."""
         return self._symbols.get(venue)
+
+    def methods(self, venue: str) -> list[str]:
+        """What can be asked of a venue, by its canonical name, as `shared.requests` has it."""
+        told = self._told.get(venue, {}).values()
+        return sorted({method for one in told for method in one.methods})
 
     def ranked(self, venue: str) -> bool:
         """Whether the turnover of most that a venue lists is known."""

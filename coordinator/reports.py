@@ -186,6 +186,7 @@ class Reports:
             "assigned": len(owners),
             "live": sum(symbol in flowing for symbol in desired),
             "unlisted": list(self.registry.unlisted.get(venue, ())),
+            "methods": self.desk.listings.methods(venue),
         }
         if each:
             row["each"] = {

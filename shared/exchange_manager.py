@@ -35,7 +35,8 @@ _LEAST_S, _MOST_S = 0.5, 2.0
 #: Where all have failed and time is left, all are asked once more after this.
 _AGAIN_S = 0.25
 _ROUNDS = 2
-#: How long `initialize` waits for a first collector.
+_LOOK_S = 0.1
+#: How long a request to no venue in particular waits for a first collector.
 _FIRST_S = 5.0
 
 
@@ -85,9 +86,8 @@ class ExchangeManager:
         await self.close()
 
     async def initialize(self) -> None:
-        """Listen to the fleet; returns when a collector was heard, or after some seconds."""
+        """Listen to the fleet."""
         self._venues.start()
-        await self._venues.first(_FIRST_S)
 
     async def close(self) -> None:
         await self._requester.close()
@@ -165,6 +165,20 @@ class ExchangeManager:
         weight = self._weights.get(venue.exchange, 100.0)
         return venue.status(self._clock.monotonic(), weight)
 
+    async def status_within(self, exchange_id: str, seconds: float) -> dict[str, Any] | None:
+        """The same, once its collector was heard of; None where that takes longer."""
+        end = self._clock.monotonic() + seconds
+        while not self._venues.of(exchange_id).methods:
+            if self._clock.monotonic() > end:
+                return None
+            await self._clock.sleep(_LOOK_S)
+        return await self.get_exchange_status(exchange_id)
+
+    def top_symbols(self, exchange_id: str, count: int) -> list[str]:
+        """Those with the largest turnover of 24 hours, as its collector knows it."""
+        turnover = self._venues.of(exchange_id).turnover
+        return sorted(turnover, key=lambda symbol: -turnover[symbol])[:count]
+
     async def get_all_exchanges(self) -> dict[str, dict[str, Any]]:
         return {name: self._status(venue) for name, venue in sorted(self._venues.each.items())}
 
@@ -196,6 +210,8 @@ class ExchangeManager:
     async def _executed(
         self, method: Method, request: dict[str, Any], exchange_id: str | None, deadline: float
     ) -> Any:
+        if exchange_id is None:
+            await self._venues.first(min(_FIRST_S, self._left_s(deadline)))
         trouble = Trouble("unavailable", f"nobody serves {exchange_id or method.name}")
         for round_ in range(_ROUNDS):
             if round_:

@@ -137,6 +137,7 @@ class VenueSymbols(TypedDict):
     assigned: int
     live: int
     unlisted: list[str]  # asked for by name, and not listed
+    methods: NotRequired[list[str]]  # that `execute_request` can ask of it
     each: NotRequired[dict[str, Any]]  # owner of each symbol and who has it live
 
 

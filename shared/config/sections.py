@@ -188,7 +188,8 @@ class Collection(Section):
     )
     start_date: date | None = Field(
         default=None,
-        description="from when (UTC) trades and candles are wanted: nothing older is brought back",
+        description="from when (UTC) candles are wanted: `fleet doctor --exchange` says whether a "
+        "venue gives them; by default it tries a day ago",
     )
     schedule: Cron | None = Field(
         default=None,

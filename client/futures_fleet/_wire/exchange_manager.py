@@ -36,6 +36,7 @@ _LEAST_S, _MOST_S = 0.5, 2.0
 #: Where all have failed and time is left, all are asked once more after this.
 _AGAIN_S = 0.25
 _ROUNDS = 2
+_LOOK_S = 0.1
 #: How long `initialize` waits for a first collector.
 _FIRST_S = 5.0
 
@@ -165,6 +166,20 @@ class ExchangeManager:
     def _status(self, venue: KnownVenue) -> dict[str, Any]:
         weight = self._weights.get(venue.exchange, 100.0)
         return venue.status(self._clock.monotonic(), weight)
+
+    async def status_within(self, exchange_id: str, seconds: float) -> dict[str, Any] | None:
+        """The same, once its collector was heard of; None where that takes longer."""
+        end = self._clock.monotonic() + seconds
+        while not self._venues.of(exchange_id).methods:
+            if self._clock.monotonic() > end:
+                return None
+            await self._clock.sleep(_LOOK_S)
+        return await self.get_exchange_status(exchange_id)
+
+    def top_symbols(self, exchange_id: str, count: int) -> list[str]:
+        """Those with the largest turnover of 24 hours, as its collector knows it."""
+        turnover = self._venues.of(exchange_id).turnover
+        return sorted(turnover, key=lambda symbol: -turnover[symbol])[:count]
 
     async def get_all_exchanges(self) -> dict[str, dict[str, Any]]:
         return {name: self._status(venue) for name, venue in sorted(self._venues.each.items())}

@@ -34,6 +34,7 @@ class KnownVenue:
     seen_at: dict[str, float] = field(default_factory=dict)  # by worker, monotonic seconds
     symbols: frozenset[str] = frozenset()
     methods: frozenset[str] = frozenset()
+    turnover: dict[str, float] = field(default_factory=dict)  # of 24 hours, quote currency
     told: dict[str, Any] = field(default_factory=dict)  # details of the newest heartbeat
     latency_s: float = 0.0
     in_flight: int = 0
@@ -143,6 +144,7 @@ class KnownVenues:
         markets = MarketList.model_validate_json(body)
         venue = self.of(markets.exchange)
         venue.symbols, venue.methods = frozenset(markets.symbols), frozenset(markets.methods)
+        venue.turnover = markets.volumes or venue.turnover
 
 
 def _is_beat(key: str | None) -> bool:
