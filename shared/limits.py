@@ -48,7 +48,7 @@ class Used(NamedTuple):
 class UsedHeader:
     """How answers tell what is used of a limit: by the header `used`, or by `remaining`. The window
     ends at the time (seconds of the Unix epoch) in the header `reset`, else with the minute, hour …
-    of the venue's clock."""
+    of the venue's clock. Names in lower case."""
 
     used: str | None = None
     remaining: str | None = None

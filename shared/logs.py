@@ -15,7 +15,7 @@ _FORMAT = "%(asctime)s [%(levelname)s] [%(name)s] %(message)s"
 _FILE_BYTES = 20_000_000
 _FILES_KEPT = 5
 #: Libraries that log what we log ourselves, or far more of it than anyone reads.
-_LIBRARIES = ("aio_pika", "aiormq", "asyncio", "ccxt", "aiohttp")
+_LIBRARIES = ("aio_pika", "aiormq", "asyncio", "ccxt", "aiohttp", "watchfiles")
 
 
 class _Traced(logging.Filter):

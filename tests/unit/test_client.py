@@ -4,6 +4,7 @@ import asyncio
 from typing import Any
 
 import pytest
+from aiohttp import encode_basic_auth
 
 from shared import errors
 from shared.budget import Budget
@@ -33,6 +34,19 @@ def test_every_row_of_the_catalogue_makes_a_client_that_points_where_it_is_told(
         assert callable(getattr(exchange, stream.unwatch.method))
     for call in venue.bulk:
         assert callable(getattr(exchange, call.method))
+
+
+def test_what_a_proxy_asks_for_stands_in_headers_and_not_in_addresses() -> None:
+    venue, clock = CATALOGUE["gate"], FakeClock()
+    urls = VenueUrls(rest="https://us%40er:p:w@h:1/v/", ws="wss://:two@h/v")
+    access = Access(VenueConfig(urls=urls, options={"ws": {"headers": {"X": "1"}}}))
+    exchange = VenueClient(venue, access, Budget(venue.limits, clock), clock)._ccxt
+    told = repr(exchange.urls["api"])
+    assert "https://h:1/v/api/v4" in told
+    assert "wss://h/v/v4/ws/usdt" in told
+    assert exchange.headers["Authorization"] == encode_basic_auth("us@er", "p:w")
+    headers = {"X": "1", "Authorization": encode_basic_auth("", "two")}
+    assert exchange.options["ws"]["headers"] == headers
 
 
 async def test_a_wait_that_ccxt_cancels_is_a_lost_connection_and_ours_is_a_cancellation() -> None:

@@ -3,6 +3,9 @@
 from dataclasses import dataclass, field
 from typing import Any
 
+from aiohttp import encode_basic_auth
+from yarl import URL
+
 from shared.config import Performance, Settings, VenueConfig, VenueKeys
 from shared.errors import ConfigurationError
 from workers.collector.catalogue.row import Venue
@@ -41,9 +44,22 @@ def constructor(venue: Venue, access: Access) -> dict[str, Any]:
         **access.keys.credentials(),
     }
     if config.urls is not None:
-        bases = {"rest": config.urls.rest.rstrip("/"), "ws": config.urls.ws.rstrip("/")}
-        made["urls"] = {"api": _filled(venue.urls, bases)}
+        rest, made["headers"] = _parted(config.urls.rest)
+        ws, headers = _parted(config.urls.ws)
+        made["urls"] = {"api": _filled(venue.urls, {"rest": rest, "ws": ws})}
+        made["options"] = _merged(made["options"], {"ws": {"headers": headers}})
     return made
+
+
+def _parted(base: str) -> tuple[str, dict[str, str]]:
+    """An address without user and password, and the header that says them: ccxt's errors repeat
+    the addresses that it asks."""
+    url = URL(base)
+    headers = {}
+    if url.user is not None or url.password is not None:
+        headers["Authorization"] = encode_basic_auth(url.user or "", url.password or "")
+        url = url.with_user(None)
+    return str(url).rstrip("/"), headers
 
 
 def go_to_sandbox(exchange: Any, venue: str) -> None:

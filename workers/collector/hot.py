@@ -266,7 +266,7 @@ class HotFrames:
         this venue, of whoever is behind our address. Raises BlockedError and ExchangeError for what
         ccxt would take for a venue that is away."""
         self.venue_clock.hear(PASSAGE.get(), rest[2])
-        headers = rest[0] or {}
+        headers = {name.lower(): value for name, value in (rest[0] or {}).items()}
         too_much = code in (418, 429)
         self._hear_used(headers)
         try:
@@ -276,7 +276,7 @@ class HotFrames:
             raise
         finally:
             if too_much:
-                self.budget.ban(retry_after_s(headers.get("Retry-After")))
+                self.budget.ban(retry_after_s(headers.get("retry-after")))
         if handled is None and code in _BLOCKED:
             self.budget.ban(BLOCKED_S)
             raise BlockedError(f"turned away with {code} {reason}")

@@ -25,7 +25,7 @@ class Binance(Dialect):
         return weigh(path, query)
 
     def usage(self, charge: Charge, used: int) -> dict[str, str]:
-        return {"X-MBX-USED-WEIGHT-1M": str(used)} if charge.limit == "ip" else {}
+        return {"x-mbx-used-weight-1m": str(used)} if charge.limit == "ip" else {}
 
     def handler(self, path: str) -> Callable[[Query], object] | None:
         return self._paths.get(path)

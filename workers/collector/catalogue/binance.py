@@ -109,7 +109,7 @@ BINANCE = Venue(
                 by_cost=True,
                 weights={"premiumIndex": 10, "fundingRate": 0, "fundingInfo": 0},
                 at_once=1 / 6,
-                told=UsedHeader(used="X-MBX-USED-WEIGHT-1M"),
+                told=UsedHeader(used="x-mbx-used-weight-1m"),
             ),
         ),
     ),

@@ -67,8 +67,8 @@ GATE = Venue(
                 10,
                 each_path=True,
                 told=UsedHeader(
-                    remaining="X-Gate-RateLimit-Requests-Remain",
-                    reset="X-Gate-RateLimit-Reset-Timestamp",
+                    remaining="x-gate-ratelimit-requests-remain",
+                    reset="x-gate-ratelimit-reset-timestamp",
                 ),
             ),
         ),
