@@ -59,7 +59,8 @@ async def test_no_secret_is_said_anywhere(broker_node: Node, tmp_path: Path) -> 
     for path in (path for path in home.rglob("*") if path.is_file()):
         text = path.read_bytes().decode(errors="replace")
         if path.name in KEPT_IN or "config-snapshots" in path.parts:
-            is_private = path.name == "config.json" or path.stat().st_mode & 0o077 == 0
+            modes = (path.stat().st_mode, path.parent.stat().st_mode)
+            is_private = path.name == "config.json" or any(mode & 0o077 == 0 for mode in modes)
             assert is_private or not _found(text), path
             continue
         logs += "[ERROR]" in text
