@@ -14,7 +14,19 @@ from typing import TypeVar
 import orjson
 import uvloop
 
-from bench import client, collector, crash, latency, machine, memory, peer, publisher, startup
+from bench import (
+    client,
+    collector,
+    crash,
+    latency,
+    limiter,
+    machine,
+    memory,
+    peer,
+    publisher,
+    requests,
+    startup,
+)
 from bench.lab import Lab, Length
 from bench.node import private_node
 from bench.processes import end_on_signals
@@ -36,6 +48,8 @@ MEASUREMENTS: dict[str, Measure] = {
     "memory": memory.measure,
     "startup": startup.measure,
     "crash": crash.measure,
+    "requests": requests.measure,
+    "limiter": limiter.measure,
 }
 _PROFILE = "profile"
 REPORT = ROOT / "docs/reports/bench-latest.json"

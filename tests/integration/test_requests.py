@@ -21,6 +21,7 @@ from shared.topology import REQUESTS, topology
 from tests.collecting import Fleet, collecting, each_venue
 from tests.venues import Simulator, simulated_venues
 from tests.waiting import eventually
+from workers.collector.heartbeat import heartbeat
 
 BTC, ETH = "BTC/USDT:USDT", "ETH/USDT:USDT"
 #: Other arguments than the symbol.
@@ -191,6 +192,26 @@ async def _load(manager: ExchangeManager, seconds: float) -> Load:
 
 def _asked(simulator: Simulator, venue: str, since: float) -> int:
     return sum(event["t"] / 1e9 >= since for event in simulator.events(venue, "rest"))
+
+
+@pytest.mark.deadline(120)
+async def test_warm_connections_are_used_again(broker_url: str, tmp_path: Path) -> None:
+    async with simulated_venues(tmp_path, "--symbols", "2") as simulator:
+        config = simulator.config(("bybit",), symbols=[BTC])
+        async with (
+            collecting("bybit", config, broker_url, tmp_path) as fleet,
+            managing(broker_url) as manager,
+        ):
+            await eventually(lambda: _live(fleet) == 1, 40)
+            trace = fleet.collector.client.rest_trace
+            before = trace.reused + trace.connected
+            load = await _load(manager, 10.0)
+            assert load.failed == 0
+            asked = trace.reused + trace.connected
+            assert asked - before >= load.count
+            assert trace.reused >= 0.95 * asked, (trace.reused, trace.connected)
+            told = heartbeat(fleet.collector).details["connections"]
+            assert told == {"reused": trace.reused, "made": trace.connected}
 
 
 async def test_what_is_no_request_is_answered_and_harms_nobody(
