@@ -21,6 +21,9 @@ LIVE = (
     "collection.max_age.*",
     "collection.large_trade.*",
     "control.*",
+    "cache.*",
+    "rate_limiting.priority_multiplier.*",
+    "health.quality_threshold",
 )
 
 MASK = "**********"

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from shared.backoff import Backoff
-from shared.config import Collection
+from shared.config import Collection, MaxAge
 from shared.config.live import Live
 from shared.errors import (
     DataProcessingError,
@@ -83,6 +83,23 @@ def test_a_stale_optional_part_becomes_null(part: str) -> None:
     parts = complete()
     setattr(parts, part, Part(getattr(parts, part).value, NOW - 1e6, "rest"))
     assert getattr(assembled(parts), part) is None
+
+
+@pytest.mark.parametrize(
+    ("limit", "part", "told"),
+    [
+        ("volume_s", "volume_24h", lambda data: data.ticker.volume_24h),
+        ("funding_s", "funding_rate", lambda data: data.funding_rate),
+        ("mark_price_s", "mark_price", lambda data: data.mark_price),
+    ],
+)
+def test_how_old_an_optional_part_may_be_is_configured(limit: str, part: str, told: Any) -> None:
+    parts = complete()
+    setattr(parts, part, Part(getattr(parts, part).value, NOW - 50, "rest"))
+    for seconds in (51, 49):
+        collection = Live(Collection(max_age=MaxAge(**{limit: seconds})))
+        data = Assembler("binance", 1000, collection).assemble(parts, NOW, NOW_MS)
+        assert (told(data) is None) == (seconds < 50)
 
 
 def test_a_settlement_that_has_passed_is_not_the_next_one() -> None:

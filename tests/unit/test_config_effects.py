@@ -1,5 +1,6 @@
 """What fields of the configuration do, where nothing else tests them."""
 
+import asyncio
 import logging
 from collections.abc import Iterator
 from datetime import UTC, datetime
@@ -21,15 +22,20 @@ from shared.config import (
     VenueUrls,
     read_environment,
 )
+from shared.config.changes import is_live
 from shared.config.live import Live
 from shared.config.loading import settings_of
 from shared.config.sections import Control, Logging
+from shared.custody import SpoolPlace
 from shared.errors import ConfigurationError
 from shared.logs import configure_logging
+from shared.monitoring import monitor_of
+from shared.vitals import Vitals
 from tests.fakes import FakeClock
 from workers.collector.access import Access
 from workers.collector.catalogue import CATALOGUE
 from workers.collector.client import VenueClient
+from workers.collector.recording.recorder import Recorder
 from workers.collector.unified import Market
 
 HOUR_S = 3600.0
@@ -176,3 +182,54 @@ def test_rankings_by_interval_and_by_schedule() -> None:
     assert rankings.due("gate")
     rankings.forget()
     assert rankings.due("gate")
+
+
+async def test_so_many_requests_are_on_their_way_at_a_time() -> None:
+    exchange = client_of("gate", Access(performance=Performance(max_concurrent_requests=3)))._ccxt
+    going, most = 0, 0
+
+    async def fetched(*_: object, **__: object) -> str:
+        nonlocal going, most
+        going += 1
+        most = max(most, going)
+        await asyncio.sleep(0)
+        going -= 1
+        return "answer"
+
+    exchange._fetched = fetched
+    assert await asyncio.gather(*(exchange.fetch("url") for _ in range(10))) == ["answer"] * 10
+    assert most == 3
+
+
+def test_disk_for_what_the_broker_does_not_take_and_for_recordings() -> None:
+    settings = settings_with(rabbitmq={"spool_mb": 7}, recording={"max_gb": 0.5})
+    assert SpoolPlace.of(settings, "gate", "w").limit_mb == 7
+    recorder = Recorder.of(settings, "gate", FakeClock())
+    assert recorder.shelf._max_bytes == 500_000_000
+
+
+def test_how_a_cycle_tries_again() -> None:
+    listed = Collection(retry_attempts=2, retry_delays=(0.5, 3)).retry_policy()
+    assert (listed.max_attempts, listed.delays_s) == (3, (0.5, 3))
+    grown = Collection(retry_delays=(2,), retry_strategy="linear").retry_policy()
+    assert (grown.strategy, grown.base_delay_s, grown.delays_s) == ("linear", 2, ())
+
+
+def test_when_a_request_and_a_check_count_as_slow_and_how_often_one_is_made() -> None:
+    settings = settings_with(
+        health={"check_interval_s": 3, "slow_request_s": 1.5, "slow_query_s": 0.25}
+    )
+    client = client_of("gate", Access.of(settings, "gate"))
+    assert client.rest_trace.slow_s == 1.5
+    clock = FakeClock()
+    check = monitor_of(settings, Vitals(clock), clock).get_health_check("process")
+    assert check is not None
+    assert (check.policy.interval_s, check.policy.slow_s) == (3, 0.25)
+
+
+@pytest.mark.parametrize(
+    "field",
+    ["cache.enabled", "cache.types.ticker", "rate_limiting.priority_multiplier.low"],
+)
+def test_what_requests_take_up_at_once_needs_no_restart(field: str) -> None:
+    assert is_live(field)
