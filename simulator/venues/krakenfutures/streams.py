@@ -224,7 +224,7 @@ def _lite(market: Market) -> dict[str, object]:
         "bid": market.price(book.best_bid),
         "ask": market.price(book.best_ask),
         "change": change(market),
-        "premium": round(100 * (market.mark / market.index - 1), 1),
+        "premium": round(100 * (market.mark / market.index - 1), 1) or 0.0,
         "volume": market.base(day.volume),
         "tag": "perpetual",
         "pair": pair(market),
