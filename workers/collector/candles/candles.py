@@ -97,8 +97,8 @@ class Candles:
         self._of(symbol, timeframe).subscribed(self.time.now_ms())
 
     def awaited(self) -> dict[str, str]:
-        """The symbols that are subscribed to but have not had a candle of each timeframe; where none
-        are streamed, those as well of which REST did not give one when it was due."""
+        """The symbols that are subscribed to but have not had a candle of each timeframe; where
+        none are streamed, those as well of which REST did not give one when it was due."""
         timeframes: dict[str, list[str]] = defaultdict(list)
         for series in self._series.values():
             late = bool(self._asked) and series.attempts > 0

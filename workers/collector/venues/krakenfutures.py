@@ -8,9 +8,9 @@ import ccxt.pro
 from shared.errors import ExchangeError
 from shared.kinds import TRADES
 from workers.collector.catalogue.row import StreamKind
-from workers.collector.events import Acknowledged, BookUpdate, Event, Print, Quote, Summary
+from workers.collector.events import Acknowledged, BookUpdate, Day, Event, Print, Quote, Summary
 from workers.collector.hot import HotFrames
-from workers.collector.numbers import number, price
+from workers.collector.numbers import difference, number, price
 from workers.collector.overview.pace import Pace
 
 _FEEDS = {"ticker": StreamKind.QUOTE, "trade": StreamKind.TRADES, "book": StreamKind.BOOK}
@@ -189,10 +189,23 @@ def _book(frame: dict[str, Any]) -> BookUpdate:
     )
 
 
+def _day(frame: dict[str, Any]) -> Day:
+    return Day(
+        open=price(frame["open"]),
+        high=price(frame.get("high")),
+        low=price(frame.get("low")),
+        change=difference(str(frame["last"]), str(frame["open"])),
+        percentage=number(frame.get("change")),
+        base_volume=number(frame.get("volume")),
+        quote_volume=number(frame.get("volumeQuote")),
+    )
+
+
 def _summary(frame: dict[str, Any]) -> Summary:
     """`funding_rate` is absolute: an amount of quote currency a unit."""
     next_funding = frame.get("next_funding_rate_time")
-    said = {
+    said: dict[str, Any] = {} if frame.get("open") is None else {"day": _day(frame)}
+    said |= {
         "volume_24h": number(frame.get("volume")),
         "mark_price": price(frame.get("markPrice")),
         "index_price": price(frame.get("index")),
