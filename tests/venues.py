@@ -21,6 +21,7 @@ TRADE_ID_FIELDS = {
     "htx": "id",
     "gate": "id",
     "okx": "tradeId",
+    "krakenfutures": "uid",
 }
 VENUES = ("binance", "bybit", "bitget", "htx", "gate", "okx")
 
