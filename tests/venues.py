@@ -23,6 +23,8 @@ TRADE_ID_FIELDS = {
     "okx": "tradeId",
     "krakenfutures": "uid",
 }
+#: Whole collectors are played with on these, which all list the same symbols: krakenfutures, whose
+#: are quoted in USD, has tests of its own.
 VENUES = ("binance", "bybit", "bitget", "htx", "gate", "okx")
 
 
