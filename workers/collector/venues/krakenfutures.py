@@ -20,7 +20,7 @@ _LINEAR = "PF_"
 _HOUR = 1.0
 
 
-class _Unsubscribing(ccxt.pro.krakenfutures):  # type: ignore[misc]
+class _Unsubscribing(ccxt.pro.krakenfutures):
     """ccxt has no way to end a subscription on this venue."""
 
     async def un_watch_tickers(self, symbols: list[str]) -> Any:
