@@ -23,9 +23,9 @@ TRADE_ID_FIELDS = {
     "okx": "tradeId",
     "krakenfutures": "uid",
 }
-#: Whole collectors are played with on these, which all list the same symbols: krakenfutures, whose
-#: are quoted in USD, has tests of its own.
+#: Those that list the same symbols, which is what most plays of whole collectors take them for.
 VENUES = ("binance", "bybit", "bitget", "htx", "gate", "okx")
+ALL_VENUES = (*VENUES, "krakenfutures")
 
 
 class Truth:

@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
+from functools import partial
 from itertools import pairwise
 from typing import Any
 
@@ -77,7 +78,7 @@ async def test_streams_are_acknowledged_flow_and_end_on_the_venues_side(server: 
         kinds = {StreamKind.QUOTE, StreamKind.TRADES, StreamKind.BOOK}
         await eventually(lambda: {one.kind for one in heard.of(Acknowledged)} == kinds, 5)
         for kind in (Quote, Summary, Print, BookUpdate):
-            await eventually(lambda k=kind: heard.of(k), 5)  # type: ignore[misc]
+            await eventually(partial(heard.of, kind), 5)
         await ended(*watching)
         for stream in STREAMS:
             await client.unwatch(stream)

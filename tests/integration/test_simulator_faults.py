@@ -247,7 +247,7 @@ async def test_a_crossed_book_on_the_wire_alone(wire: Wire) -> None:
             bids = [level for side in found(data, "b") + found(data, "bids") for level in side]
             bids += [[data["price"]]] if found(data, "side") == ["buy"] else []
             prices = [
-                float(x.get("p", x.get("price")) if isinstance(x, dict) else x[0]) for x in bids
+                float((x.get("p") or x["price"]) if isinstance(x, dict) else x[0]) for x in bids
             ]
             message = data if bid in prices else None
     query = f"?venue={wire.venue}&id={market_id(wire.venue)}"
