@@ -92,6 +92,16 @@ def test_an_alert_ends_no_stream_and_is_kept(exchange: Any) -> None:
     assert len(client.subscriptions) == 2
 
 
+def test_what_had_ended_already_is_not_waited_for(exchange: Any) -> None:
+    """Commands are answered in their order: the alert is about the first one."""
+    first, second = f"unsubscribe:trade:{BTC}", f"unsubscribe:orderbook:{BTC}"
+    client = Client(f"orderbook:{BTC}", f"trade:{BTC}", first, second)
+    exchange.handle_message(client, {"event": "alert", "message": "Not subscribed to feed"})
+    assert client.resolved == [first]
+    assert client.rejected == [f"trade:{BTC}"]
+    assert list(client.subscriptions) == [f"orderbook:{BTC}", second]
+
+
 async def test_older_trades_are_those_up_to_the_oldest_one(exchange: Any) -> None:
     asked: list[Any] = []
 

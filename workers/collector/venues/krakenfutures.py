@@ -16,6 +16,9 @@ from workers.collector.overview.pace import Pace
 _FEEDS = {"ticker": StreamKind.QUOTE, "trade": StreamKind.TRADES, "book": StreamKind.BOOK}
 #: The venue's names of feeds, by ccxt's of what they bring.
 _NAMES = {"ticker": "ticker", "trade": "trade", "orderbook": "book"}
+_END = "unsubscribe:"
+#: Alerts that what was asked for is so already; the second answers a command to end a stream.
+_ALREADY, _NOT_SUBSCRIBED = "Already subscribed to feed, re-requesting", "Not subscribed to feed"
 _LINEAR = "PF_"
 _HOUR = 1.0
 
@@ -33,7 +36,7 @@ class _Unsubscribing(ccxt.pro.krakenfutures):
         return await self._end("orderbook", symbols)
 
     async def _end(self, element: str, symbols: list[str]) -> Any:
-        hashes = [f"unsubscribe:{element}:{self.symbol(symbol)}" for symbol in symbols]
+        hashes = [f"{_END}{element}:{self.symbol(symbol)}" for symbol in symbols]
         request = {
             "event": "unsubscribe",
             "feed": _NAMES[element],
@@ -48,8 +51,10 @@ class _Unsubscribing(ccxt.pro.krakenfutures):
             return
         element = next((ours for ours, name in _NAMES.items() if name == message["feed"]), None)
         for market_id in message.get("product_ids") or () if element else ():
-            name = f"{element}:{self.safe_symbol(market_id)}"
-            self.clean_unsubscription(client, name, f"unsubscribe:{name}")
+            self._ended(client, f"{_END}{element}:{self.safe_symbol(market_id)}")
+
+    def _ended(self, client: Any, name: str) -> None:
+        self.clean_unsubscription(client, name.removeprefix(_END), name)
 
 
 class KrakenFutures(HotFrames, _Unsubscribing):
@@ -89,9 +94,14 @@ class KrakenFutures(HotFrames, _Unsubscribing):
 
     def handle_error_message(self, client: Any, message: Any) -> Any:
         """An alert does not say what it is about; ccxt would end all streams of the connection for
-        it. Those that were not acknowledged are noticed by that."""
+        it. Those that were not acknowledged are noticed by that. Commands are answered in the order
+        in which they came, so that it is the first one to end a stream which had nothing to end."""
         said = str(message.get("message"))
-        if "subscribed to feed" not in said:  # it is as asked for already
+        if said == _NOT_SUBSCRIBED:
+            name = next((name for name in client.subscriptions if name.startswith(_END)), None)
+            if name is not None:
+                self._ended(client, name)
+        elif said != _ALREADY:
             self.sink.on_bad_frame(message, ExchangeError(said))
         return False
 
