@@ -118,6 +118,29 @@ async def test_older_trades_are_those_up_to_the_oldest_one(exchange: Any) -> Non
     assert len(asked) == 1
 
 
+@pytest.mark.parametrize("form", ["2026-11-22T{:02}:00:00.000Z", "2026-11-22T{:02}:00:00Z"])
+async def test_of_all_settlements_only_those_asked_for_are_read(exchange: Any, form: str) -> None:
+    """As ccxt would give them."""
+    rows = [
+        {"timestamp": form.format(hour), "fundingRate": 5.0, "relativeFundingRate": hour / 1e6}
+        for hour in (3, 2, 1, 0, 4)
+    ]
+
+    async def rates(_query: dict[str, Any]) -> Any:
+        return {"rates": [dict(row) for row in rows]}
+
+    exchange.publicGetHistoricalfundingrates = rates
+    theirs = super(KrakenFutures, exchange).fetch_funding_rate_history
+    at = exchange.parse8601(form.format(2))
+    for since, limit in ((at, 100), (at + 1, 100), (at, 2), (None, 2), (None, None)):
+        found = await exchange.fetch_funding_rate_history(BTC, since, limit)
+        assert found == await theirs(BTC, since, limit)
+    read: list[Any] = []
+    exchange.parse8601 = lambda text: read.append(text) or 1  # type: ignore[func-returns-value]
+    await exchange.fetch_funding_rate_history(BTC, at, 100)
+    assert len(read) == 3
+
+
 async def test_one_question_has_tickers_and_relative_funding_rates(exchange: Any) -> None:
     row = {
         "symbol": ID,

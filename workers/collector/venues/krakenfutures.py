@@ -133,6 +133,34 @@ class KrakenFutures(HotFrames, _Unsubscribing):
             for row in rows
         ]
 
+    async def fetch_funding_rate_history(
+        self,
+        symbol: str | None = None,
+        since: int | None = None,
+        limit: int | None = None,
+        params: dict[str, Any] | None = None,
+    ) -> Any:
+        """The venue answers with all that there ever were, an hour apart: of a contract of some
+        years ccxt would read tens of thousands, while nothing else runs."""
+        if symbol is None:
+            return await super().fetch_funding_rate_history(symbol, since, limit, params or {})
+        request = {"symbol": self.market_id(symbol)} | (params or {})
+        rows = (await self.publicGetHistoricalfundingrates(request))["rates"]
+        begin = "" if since is None else self.iso8601(since)
+        # As text, which sorts as the times do; exactly below.
+        recent = [self._settlement(symbol, row) for row in rows if row["timestamp"] >= begin]
+        rising = self.sort_by(recent, "timestamp")
+        return self.filter_by_symbol_since_limit(rising, symbol, since, limit)
+
+    def _settlement(self, symbol: str, row: dict[str, Any]) -> dict[str, Any]:
+        return {
+            "info": row,
+            "symbol": symbol,
+            "fundingRate": number(row["relativeFundingRate"]),
+            "timestamp": self.parse8601(row["timestamp"]),
+            "datetime": row["timestamp"],
+        }
+
     def parse_ticker(self, ticker: Any, market: Any = None) -> Any:
         """With what ccxt leaves out."""
         return super().parse_ticker(ticker, market) | {
