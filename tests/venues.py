@@ -21,8 +21,11 @@ TRADE_ID_FIELDS = {
     "htx": "id",
     "gate": "id",
     "okx": "tradeId",
+    "krakenfutures": "uid",
 }
+#: Those that list the same symbols, which is what most plays of whole collectors take them for.
 VENUES = ("binance", "bybit", "bitget", "htx", "gate", "okx")
+ALL_VENUES = (*VENUES, "krakenfutures")
 
 
 class Truth:

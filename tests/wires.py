@@ -10,8 +10,9 @@ import aiohttp
 import orjson
 
 from simulator.server import Server
+from simulator.universe import quote_of
 
-VENUES = ("binance", "bybit", "bitget", "htx", "gate", "okx")
+VENUES = ("binance", "bybit", "bitget", "htx", "gate", "okx", "krakenfutures")
 PATHS = {
     "binance": "ws",
     "bybit": "v5/public/linear",
@@ -19,8 +20,14 @@ PATHS = {
     "htx": "linear-swap-ws",
     "gate": "v4/ws/usdt",
     "okx": "ws/v5/public",
+    "krakenfutures": "ws/v1",
 }
-IDS = {"htx": "BTC-USDT", "gate": "BTC_USDT", "okx": "BTC-USDT-SWAP"}
+IDS = {
+    "htx": "BTC-USDT",
+    "gate": "BTC_USDT",
+    "okx": "BTC-USDT-SWAP",
+    "krakenfutures": "PF_XBTUSD",
+}
 BOOKS = {
     "binance": "u",
     "bybit": "u",
@@ -28,7 +35,13 @@ BOOKS = {
     "htx": "version",
     "gate": "u",
     "okx": "seqId",
+    "krakenfutures": "seq",
 }
+
+
+def listed(venue: str, symbol: str) -> str:
+    """The contract that is `symbol` in USDT, in what the venue quotes and settles."""
+    return symbol.replace("USDT", quote_of(venue))
 
 
 def market_id(venue: str) -> str:
@@ -54,6 +67,9 @@ def command(venue: str, what: str, add: bool = True) -> dict[str, Any]:
         case "okx":
             row = {"channel": "trades" if trades else "books", "instId": "BTC-USDT-SWAP"}
             return {"op": verb, "args": [row]}
+        case "krakenfutures":
+            feed = "trade" if trades else "book"
+            return {"event": verb, "feed": feed, "product_ids": ["PF_XBTUSD"]}
         case "htx":
             kind = "trade.detail" if trades else "depth.size_20.high_freq"
             key = "sub" if add else "unsub"
@@ -84,6 +100,7 @@ class Wire:
     def __init__(self, server: Server, venue: str, http: aiohttp.ClientSession) -> None:
         self.server, self.venue, self.http = server, venue, http
         self.root = f"http://127.0.0.1:{server.port}"
+        self.btc = listed(venue, "BTC/USDT:USDT")
 
     async def asked(self, method: str, route: str, /, **body: Any) -> tuple[int, Any]:
         async with self.http.request(method, self.root + route, json=body or None) as answer:

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Any
 import orjson
 
 from simulator.frame import Frame, payload
+from simulator.universe import market_id
 
 if TYPE_CHECKING:
     from simulator.market import Market
@@ -31,7 +32,7 @@ def rewritten(topic: "Topic", frame: Frame, message: object, **ids: object) -> F
 def elsewhere(topic: "Topic", frame: Frame) -> bytes:
     """The bytes of `frame` as if it were of a market that is not listed."""
     known = topic.market.instrument
-    unknown = known.id.replace(known.base, NOWHERE, 1)
+    unknown = market_id(known.venue, NOWHERE)
     text = payload(frame.wire).decode().replace(known.id, unknown)
     return topic.encode(orjson.loads(text))
 
@@ -39,15 +40,23 @@ def elsewhere(topic: "Topic", frame: Frame) -> bytes:
 def crossed(topic: "Topic", frame: Frame, ticks: int) -> tuple[Frame, str] | None:
     """`frame` with a bid `ticks` above the best ask, and its price; None if it has no level."""
     message = orjson.loads(payload(frame.wire))
+    price = topic.market.book.best_ask + ticks
+    if _is_level(message):  # a venue that pushes levels one by one
+        message |= {"side": "buy", "price": topic.market.price(price)}
+        message["qty"] = topic.market.base(topic.market.typical_size)
+        return rewritten(topic, frame, message), topic.market.price_text(price)
     found = _sides(message)
     if found is None or not (found[0] or found[1]):
         return None
     bids, asks = found
-    price = topic.market.book.best_ask + ticks
     level = _level_like((bids or asks)[0], topic.market, price)
     others = [one for one in bids if _price(one) != _price(level)]  # one of them may take it back
     bids[:] = [level, *others]
     return rewritten(topic, frame, message), topic.market.price_text(price)
+
+
+def _is_level(message: Any) -> bool:
+    return isinstance(message, dict) and {"side", "price", "qty"} <= message.keys()
 
 
 def _sides(message: Any) -> tuple[list[Any], list[Any]] | None:

@@ -5,6 +5,7 @@ from simulator.recorded.bitget import RecordedBitget
 from simulator.recorded.bybit import RecordedBybit
 from simulator.recorded.gate import RecordedGate
 from simulator.recorded.htx import RecordedHtx
+from simulator.recorded.krakenfutures import RecordedKrakenFutures
 from simulator.recorded.okx import RecordedOkx
 from simulator.recorded.words import Recorded
 
@@ -19,6 +20,7 @@ VENUES: dict[str, type[Recorded]] = {
         RecordedHtx,
         RecordedGate,
         RecordedOkx,
+        RecordedKrakenFutures,
     )
 }
 """By venue, as the fleet's own recordings name it."""

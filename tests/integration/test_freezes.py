@@ -17,9 +17,8 @@ import pytest
 
 from shared.broker import Broker
 from shared.topology import topology
-from tests.books import VENUES
 from tests.collecting import Consumer, Fleet, collecting, reading
-from tests.venues import Simulator, simulated_venues
+from tests.venues import VENUES, Simulator, simulated_venues
 from tests.waiting import eventually
 
 ROOT = Path(__file__).parents[2]

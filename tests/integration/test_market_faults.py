@@ -10,9 +10,8 @@ from typing import Any
 import pytest
 
 from shared.symbols import symbol_key
-from tests.books import VENUES
 from tests.collecting import Fleet, collecting, each_venue
-from tests.venues import Simulator, simulated_venues
+from tests.venues import VENUES, Simulator, simulated_venues
 from tests.waiting import eventually
 from workers.collector.heartbeat import heartbeat
 

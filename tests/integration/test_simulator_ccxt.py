@@ -13,8 +13,9 @@ from simulator.happening import Rates
 from simulator.market import Market
 from simulator.server import Server, Settings
 from tests.venues import TRADE_ID_FIELDS
+from tests.wires import listed
 
-VENUES = ("binance", "bybit", "bitget", "htx", "gate", "okx")
+VENUES = ("binance", "bybit", "bitget", "htx", "gate", "okx", "krakenfutures")
 BTC, ETH, DOGE = "BTC/USDT:USDT", "ETH/USDT:USDT", "DOGE/USDT:USDT"
 OPTIONS: dict[str, dict[str, Any]] = {
     "binance": {
@@ -37,6 +38,7 @@ OPTIONS: dict[str, dict[str, Any]] = {
         "swap": {"fetchMarkets": {"settlementCurrencies": ["usdt"]}},
     },
     "okx": {"defaultType": "swap", "fetchMarkets": {"types": ["swap"]}},
+    "krakenfutures": {"fetchTrades": {"method": "publicGetHistory"}},
 }
 
 
@@ -68,6 +70,9 @@ def client(venue: str, port: int) -> Any:
         case "okx":
             api["rest"] = rest
             api["ws"] = f"{ws}/ws/v5"
+        case "krakenfutures":
+            api |= {"public": f"{rest}/derivatives/api/", "charts": f"{rest}/api/charts/"}
+            api["ws"] = f"{ws}/ws/v1"
     return made
 
 
@@ -110,15 +115,19 @@ async def lively() -> AsyncIterator[Server]:
 
 @pytest.mark.parametrize("venue", VENUES)
 async def test_rest(lively: Server, venue: str) -> None:
+    btc = listed(venue, BTC)
     async with connected(venue, lively) as exchange:
         assert len(exchange.markets) == (4 if venue == "htx" else 5)
         tickers = await exchange.fetch_tickers()
-        funding = await exchange.fetch_funding_rate(BTC)
-        book = await exchange.fetch_order_book(BTC, 50)
-        candles = await exchange.fetch_ohlcv(BTC, "1m", limit=30)
-        trades = await exchange.fetch_trades(BTC, limit=20)
-        assert tickers[BTC]["last"] == pytest.approx(64_000, rel=0.02)
-        assert funding["fundingTimestamp"] > 0
+        funding = await exchange.fetch_funding_rate(btc)
+        book = await exchange.fetch_order_book(btc, 50)
+        candles = await exchange.fetch_ohlcv(btc, "1m", limit=30)
+        trades = await exchange.fetch_trades(btc, limit=20)
+        assert tickers[btc]["last"] == pytest.approx(64_000, rel=0.02)
+        if venue == "krakenfutures":  # its REST does not say when
+            assert (funding["interval"], funding["fundingRate"] < 0.01) == ("1h", True)
+        else:
+            assert funding["fundingTimestamp"] > 0
         assert book["bids"][0][0] < book["asks"][0][0]
         assert len(candles) == 30
         assert len(trades) == 20
@@ -129,17 +138,19 @@ async def test_rest(lively: Server, venue: str) -> None:
 async def test_book_equals_the_simulators(venue: str) -> None:
     """Only book events, so that the model holds nothing which was not pushed yet."""
     quiet = Rates(ticker=0, book=10, trade=0, liquidation=0)
-    depth = {"binance": 900, "bybit": 50, "bitget": 200, "htx": 150, "gate": 100, "okx": 400}[venue]
+    depths = {"binance": 900, "bybit": 50, "bitget": 200, "htx": 150, "gate": 100, "okx": 400}
+    depth = (depths | {"krakenfutures": 1400})[venue]
+    btc, eth = listed(venue, BTC), listed(venue, ETH)
     async with (
         Server(Settings(port=0, symbols=2, rates=quiet)) as server,
         connected(venue, server) as exchange,
     ):
-        for symbol in (BTC, ETH):
+        for symbol in (btc, eth):
             await exchange.watch_order_book(symbol)
         for _ in range(10):
-            await exchange.watch_order_book(BTC)
+            await exchange.watch_order_book(btc)
         server.paused = True
-        for symbol in (BTC, ETH):
+        for symbol in (btc, eth):
             model = market(server, venue, symbol)
             expected = levels(model, exchange.market(symbol)["contractSize"], depth)
             await eventually(lambda s=symbol, e=expected: seen(exchange, s, depth) == e)  # type: ignore[misc]
@@ -161,22 +172,26 @@ def seen(exchange: Any, symbol: str, depth: int) -> list[tuple[float, float]]:
 
 @pytest.mark.parametrize("venue", VENUES)
 async def test_every_trade_sent_is_received(lively: Server, venue: str) -> None:
+    btc = listed(venue, BTC)
     async with connected(venue, lively) as exchange:
         found: list[Any] = []
-        task = asyncio.create_task(drive(lambda: exchange.watch_trades(BTC), found))
+        task = asyncio.create_task(drive(lambda: exchange.watch_trades(btc), found))
         await eventually(lambda: len(found) > 70)
         task.cancel()
         received = [trade["id"] for trade in found]
-        channels = [line["ids"].get(TRADE_ID_FIELDS[venue], []) for line in sent(lively, venue)]
+        channels = [
+            line["ids"].get(TRADE_ID_FIELDS[venue], []) for line in sent(lively, venue, btc)
+        ]
         truth = {str(id_) for ids in channels for id_ in ids}
         assert {id_ for id_ in truth if received[0] <= id_ <= received[-1]} == set(received)
 
 
-@pytest.mark.parametrize("venue", ["bybit", "bitget", "gate", "okx"])
+@pytest.mark.parametrize("venue", ["bybit", "bitget", "gate", "okx", "krakenfutures"])
 async def test_tickers_flow(lively: Server, venue: str) -> None:
+    btc = listed(venue, BTC)
     async with connected(venue, lively) as exchange:
-        first = await exchange.watch_ticker(BTC)
-        await eventually(lambda: len(sent(lively, venue)) > 3)
+        first = await exchange.watch_ticker(btc)
+        await eventually(lambda: len(sent(lively, venue, btc)) > 3)
         assert first["last"] == pytest.approx(64_000, rel=0.02)
 
 

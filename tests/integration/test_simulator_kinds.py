@@ -20,9 +20,12 @@ from tests.integration.test_simulator_ccxt import (
     sent,
 )
 from tests.venues import TRADE_ID_FIELDS
+from tests.wires import listed
 
 SPANS = {"1m": 1, "5m": 5, "15m": 15, "30m": 30, "1h": 60, "4h": 240}
 UTC_DAYS = {"binance", "bybit", "htx", "gate"}
+#: krakenfutures streams no candles; ccxt leaves out its open interest, and most of its day.
+MOST = [venue for venue in VENUES if venue != "krakenfutures"]
 MINUTE_MS = 60_000
 PAGED: dict[str, Callable[[dict[str, Any]], dict[str, Any]]] = {
     "binance": lambda first: {"fromId": int(first["id"]) - 100},
@@ -44,7 +47,7 @@ def volume(model: Market, exchange: Any, units: int) -> float:
     return float(units) if exchange.id == "gate" else model.base(units)
 
 
-@pytest.mark.parametrize("venue", VENUES)
+@pytest.mark.parametrize("venue", MOST)
 async def test_candles_of_every_width_are_the_models(venues: Server, venue: str) -> None:
     async with connected(venue, venues) as exchange:
         model = market(venues, venue)
@@ -67,12 +70,13 @@ async def test_candles_of_every_width_are_the_models(venues: Server, venue: str)
 @pytest.mark.parametrize("venue", VENUES)
 async def test_candles_are_paged_by_time(venues: Server, venue: str) -> None:
     async with connected(venue, venues) as exchange:
-        model = market(venues, venue)
+        btc = listed(venue, BTC)
+        model = market(venues, venue, btc)
         since = (model.candles.first_minute + 1500) * MINUTE_MS
         found: list[Any] = []
         limit = None if venue == "htx" else 100  # htx ignores the start where a limit is given
         for page in range(3):
-            found += await exchange.fetch_ohlcv(BTC, "1m", since + page * 100 * MINUTE_MS, limit)
+            found += await exchange.fetch_ohlcv(btc, "1m", since + page * 100 * MINUTE_MS, limit)
         times = sorted({row[0] for row in found})[:300]
         assert times == [since + index * MINUTE_MS for index in range(300)]
 
@@ -80,21 +84,24 @@ async def test_candles_are_paged_by_time(venues: Server, venue: str) -> None:
 @pytest.mark.parametrize("venue", VENUES)
 async def test_funding_is_settled_once_and_stays(venues: Server, venue: str) -> None:
     async with connected(venue, venues) as exchange:
-        model = market(venues, venue)
-        rows = await exchange.fetch_funding_rate_history(BTC, limit=20)
+        btc = listed(venue, BTC)
+        model = market(venues, venue, btc)
+        rows = await exchange.fetch_funding_rate_history(btc, limit=20)
         expected = model.settlements(0, model.now_ms)[-20:]
         places = 6 if venue == "gate" else 8
         assert [row["timestamp"] for row in rows] == [one.next_ms for one in expected]
         assert [row["fundingRate"] for row in rows] == [round(one.rate, places) for one in expected]
         since = rows[5]["timestamp"]
-        later = await exchange.fetch_funding_rate_history(BTC, since, 100)
+        later = await exchange.fetch_funding_rate_history(btc, since, 100)
         assert later[0] == rows[5]
-        rate = await exchange.fetch_funding_rate(BTC)
+        if venue == "krakenfutures":  # REST does not say when the next one is
+            return
+        rate = await exchange.fetch_funding_rate(btc)
         assert rate["fundingTimestamp"] % MINUTE_MS == 0
         assert rows[-1]["timestamp"] < rate["fundingTimestamp"]
 
 
-@pytest.mark.parametrize("venue", VENUES)
+@pytest.mark.parametrize("venue", MOST)
 async def test_open_interest_is_the_models(venues: Server, venue: str) -> None:
     async with connected(venue, venues) as exchange:
         model = market(venues, venue)
@@ -172,7 +179,7 @@ async def test_a_liquidation_is_a_trade_too(venues: Server) -> None:
         tasks[0].cancel()
 
 
-@pytest.mark.parametrize("venue", VENUES)
+@pytest.mark.parametrize("venue", MOST)
 async def test_tickers_show_the_rolling_day(venues: Server, venue: str) -> None:
     async with connected(venue, venues) as exchange:
         rows = [(await exchange.fetch_tickers())[ETH], await exchange.watch_ticker(ETH)]

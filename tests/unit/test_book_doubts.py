@@ -24,6 +24,7 @@ from workers.collector.venues.bitget import Bitget
 from workers.collector.venues.bybit import Bybit
 from workers.collector.venues.gate import Gate
 from workers.collector.venues.htx import Htx
+from workers.collector.venues.krakenfutures import KrakenFutures
 from workers.collector.venues.okx import Okx
 
 BY_REST = [venue for venue in VENUES if CATALOGUE[venue].book.snapshot is not None]
@@ -294,6 +295,8 @@ BOOK_FRAMES: dict[Any, dict[str, Any]] = {
         "result": {"s": "BTC", "t": 9, "u": 2, "U": 2, "b": [{"p": "1"}], "a": []},
     },
     Okx: {"arg": {"channel": "books", "instId": "BTC"}, "action": "update", "data": [{}]},
+    KrakenFutures: {"feed": "book", "product_id": "BTC", "side": "mid", "price": 1, "qty": 1}
+    | {"seq": 2, "timestamp": 9},
 }
 
 

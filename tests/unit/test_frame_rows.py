@@ -14,6 +14,7 @@ from workers.collector.stamps import check_start
 from workers.collector.venues.bitget import Bitget
 from workers.collector.venues.bybit import Bybit
 from workers.collector.venues.gate import Gate
+from workers.collector.venues.krakenfutures import KrakenFutures
 from workers.collector.venues.okx import Okx
 
 NOW = 1_800_000_000_000  # a whole minute
@@ -108,6 +109,13 @@ KINDS = {
         _okx("trades"),
         {"instId": "BTC", "tradeId": "1", "px": "1", "sz": "1", "side": "buy", "ts": str(NOW)},
         {"px": "", "tradeId": ..., "ts": None},
+    ),
+    "krakenfutures trades": Rows(
+        KrakenFutures,
+        TRADES,
+        lambda rows: {"feed": "trade_snapshot", "product_id": "BTC", "trades": rows},
+        {"product_id": "BTC", "uid": "1", "price": 1, "qty": 1, "side": "buy", "time": NOW},
+        {"price": "", "uid": ..., "qty": None},
     ),
 }
 

@@ -22,6 +22,7 @@ from workers.collector.venues.bitget import Bitget
 from workers.collector.venues.bybit import Bybit
 from workers.collector.venues.gate import Gate
 from workers.collector.venues.htx import Htx
+from workers.collector.venues.krakenfutures import KrakenFutures
 from workers.collector.venues.okx import Okx
 
 
@@ -143,6 +144,12 @@ FRAMES: dict[Any, list[Any]] = {
             "event": "update",
             "result": {"t": 9, "s": "BTC", "b": "1", "B": 2, "a": "3", "A": "4"},
         },
+    ],
+    KrakenFutures: [
+        {"feed": "trade", "product_id": "BTC", "uid": "26129", "side": "sell", "type": "fill"}
+        | {"seq": 1, "time": 9, "qty": 4.7, "price": 0.01},
+        {"feed": "ticker", "product_id": "BTC", "time": 9, "last": 2}
+        | {"bid": 1, "bid_size": 2, "ask": 3, "ask_size": 4},
     ],
 }
 

@@ -19,6 +19,7 @@ from workers.collector.venues.bitget import Bitget
 from workers.collector.venues.bybit import Bybit
 from workers.collector.venues.gate import Gate
 from workers.collector.venues.htx import Htx
+from workers.collector.venues.krakenfutures import KrakenFutures
 from workers.collector.venues.okx import Okx
 
 NOW_MS = 1_795_240_000_000
@@ -110,6 +111,22 @@ BODIES: dict[Any, dict[str, Any]] = {
         "volCcy24h": "10128.770",
         "vol24h": "1012877.00",
         "ts": "1795240258189",
+    },
+    KrakenFutures: {
+        "symbol": "PF_XBTUSD",
+        "last": 63988.2,
+        "lastTime": "2026-11-22T18:06:12.409Z",
+        "markPrice": 63980.25,
+        "bid": 63980.2,
+        "ask": 63980.3,
+        "vol24h": 10128.77,
+        "volumeQuote": 648443673.13,
+        "openInterest": 1497.505,
+        "open24h": 64111.6,
+        "high24h": 64278.9,
+        "low24h": 63819.4,
+        "indexPrice": 63984.86,
+        "change24h": -0.19,
     },
 }
 NO_OPEN, NO_QUOTE_VOLUME, NO_MARK = {Gate}, {Okx}, {Binance, Htx, Okx}

@@ -20,6 +20,7 @@ CODES: dict[str, tuple[int, Any]] = {
     "htx": (429, 1032),
     "gate": (429, "TOO_MANY_REQUESTS"),
     "okx": (429, "50011"),
+    "krakenfutures": (429, "apiLimitExceeded"),
 }
 
 
@@ -81,6 +82,8 @@ UNKNOWN_SYMBOL = [
     ),
     ("htx", "/linear-swap-ex/market/depth", {"contract_code": "NOPE"}, 200, "bad-request"),
     ("gate", "/api/v4/futures/usdt/order_book", {"contract": "NO"}, 400, "CONTRACT_NOT_FOUND"),
+    ("krakenfutures", "/derivatives/api/v3/history", {"symbol": "NO"}, 404, "contractNotFound"),
+    ("krakenfutures", "/derivatives/api/v3/orderbook", {}, 400, "requiredArgumentMissing"),
 ]
 
 
