@@ -301,7 +301,7 @@ class Market:
         return self._trade_id
 
     def price(self, ticks: float) -> float:
-        """`ticks` as USDT, exact to the tick's places for whole ticks."""
+        """`ticks` as a price, exact to the tick's places for whole ticks."""
         return round(ticks * self._tick, self.instrument.price_places + 4)
 
     def price_text(self, ticks: int) -> str:
@@ -319,18 +319,18 @@ class Market:
         return round(units * self._unit, self.instrument.size_places)
 
     def quote(self, turnover: int) -> float:
-        """A turnover in ticks x units as USDT."""
+        """A turnover in ticks x units in quote currency."""
         return turnover * self._tick * self._unit
 
     @property
     def mark(self) -> float:
-        """Middle of the book, USDT."""
+        """Middle of the book, quote currency."""
         middle = (self.book.best_bid + self.book.best_ask) / 2
         return round(middle * self._tick, self.instrument.price_places + 2)
 
     @property
     def index(self) -> float:
-        """USDT; the perpetual trades at a small premium that comes and goes."""
+        """Quote currency; the perpetual trades at a small premium that comes and goes."""
         premium = 2e-4 * math.sin(self.now_ms / 600_000 + self.phase * 6)
         return round(self.mark / (1 + premium), self.instrument.price_places + 2)
 

@@ -3,16 +3,16 @@
 from dataclasses import dataclass, field
 from decimal import Decimal
 
-VENUES = ("binance", "bybit", "bitget", "htx", "gate", "okx")
+VENUES = ("binance", "bybit", "bitget", "htx", "gate", "okx", "coinbaseinternational")
 
 
 @dataclass(frozen=True, slots=True)
 class Listing:
-    """A base currency as all venues list it against USDT.
+    """A base currency as all venues list it against their dollar.
 
-    `price` (USDT) is where its walk starts and what it reverts to; `tick` is the price step; `step`
-    the size step in base currency of venues that trade base currency; the contract sizes
-    (base currency a contract) belong to the venues that count sizes in contracts.
+    `price` (of that dollar) is where its walk starts and what it reverts to; `tick` is the price
+    step; `step` the size step in base currency of venues that trade base currency; the contract
+    sizes (base currency a contract) belong to the venues that count sizes in contracts.
     """
 
     base: str
@@ -59,8 +59,12 @@ LISTINGS = (
 
 NOT_LISTED = {"htx": {"SOL"}, "bitget": {"ALGO"}, "gate": {"ICP"}}
 
-SEPARATOR = {"htx": "-", "gate": "_", "okx": "-"}
-SUFFIX = {"okx": "-SWAP"}
+DOLLARS = {"coinbaseinternational": "USDC"}
+"""What prices are in and what is settled in, where that is not USDT."""
+SEPARATOR = {"htx": "-", "gate": "_", "okx": "-", "coinbaseinternational": "_"}
+SUFFIX = {"okx": "-SWAP", "coinbaseinternational": "-PERPETUAL"}
+HOURLY = frozenset({"coinbaseinternational"})
+"""Venues that settle the funding of all markets each hour."""
 OKX_LOT = Decimal("0.01")
 """The size step there, in contracts."""
 
@@ -71,7 +75,7 @@ class Instrument:
 
     Prices are counted in ticks and sizes in units everywhere inside the model; a unit is the size
     step, or one contract where the venue counts whole contracts. `lot` is a unit in the amounts
-    that the venue writes where it counts contracts.
+    that the venue writes where it counts contracts; `dollar` what prices are in.
     """
 
     venue: str
@@ -83,6 +87,7 @@ class Instrument:
     unit: Decimal
     funding_hours: int
     lot: Decimal = Decimal(1)
+    dollar: str = "USDT"
 
     price_places: int = field(init=False)  # digits behind the point
     size_places: int = field(init=False)
@@ -120,18 +125,30 @@ def instrument(venue: str, base: str, price: str) -> Instrument:
     return _instrument(venue, 0, known or Listing(base, price, tick, "1", "1", "1", "1"))
 
 
+def dollar(venue: str) -> str:
+    """The currency in which `venue` quotes and settles."""
+    return DOLLARS.get(venue, "USDT")
+
+
 def _instrument(venue: str, index: int, listing: Listing) -> Instrument:
     units = {"htx": listing.htx_contract, "gate": listing.gate_contract}
     units["okx"] = str(Decimal(listing.okx_contract) * OKX_LOT)
-    tick = Decimal(listing.tick)
+    tick, quote = Decimal(listing.tick), dollar(venue)
     return Instrument(
         venue=venue,
         base=listing.base,
-        id=f"{listing.base}{SEPARATOR.get(venue, '')}USDT{SUFFIX.get(venue, '')}",
-        symbol=f"{listing.base}/USDT:USDT",
+        id=f"{listing.base}{SEPARATOR.get(venue, '')}{quote}{SUFFIX.get(venue, '')}",
+        symbol=f"{listing.base}/{quote}:{quote}",
         start_ticks=int(Decimal(listing.price) / tick),
         tick=tick,
         unit=Decimal(units.get(venue, listing.step)),
-        funding_hours=4 if index % 5 == 4 else 8,
+        funding_hours=_funding_hours(venue, index),
         lot=OKX_LOT if venue == "okx" else Decimal(1),
+        dollar=quote,
     )
+
+
+def _funding_hours(venue: str, index: int) -> int:
+    if venue in HOURLY:
+        return 1
+    return 4 if index % 5 == 4 else 8
