@@ -21,6 +21,7 @@ from workers.collector.events import BookUpdate
 from workers.collector.venues.binance import Binance
 from workers.collector.venues.bitget import Bitget
 from workers.collector.venues.bybit import Bybit
+from workers.collector.venues.coinbaseinternational import Coinbaseinternational
 from workers.collector.venues.gate import Gate
 from workers.collector.venues.htx import Htx
 from workers.collector.venues.okx import Okx
@@ -52,6 +53,12 @@ _SUBSCRIBE: dict[str, Callable[[str], object]] = {
         "event": "subscribe",
         "payload": [id_, "100ms", "100"],
     },
+    "coinbaseinternational": lambda id_: {
+        "jsonrpc": "2.0",
+        "id": 1,
+        "method": "public/subscribe",
+        "params": {"channels": [f"book.{id_}.100ms"]},
+    },
 }
 _PATHS: dict[str, tuple[str, str, str, dict[str, str]]] = {
     "okx": ("/ws/v5/public", "", "", {}),
@@ -70,6 +77,7 @@ _CLASSES: dict[str, Any] = {
     "htx": Htx,
     "gate": Gate,
     "okx": Okx,
+    "coinbaseinternational": Coinbaseinternational,
 }
 VENUES = tuple(_SUBSCRIBE)
 
