@@ -14,6 +14,8 @@ from typing import Any
 import aiohttp
 import orjson
 
+from simulator.universe import dollar
+
 TRADE_ID_FIELDS = {
     "binance": "a",
     "bybit": "i",
@@ -21,8 +23,14 @@ TRADE_ID_FIELDS = {
     "htx": "id",
     "gate": "id",
     "okx": "tradeId",
+    "coinbaseinternational": "trade_seq",
 }
-VENUES = ("binance", "bybit", "bitget", "htx", "gate", "okx")
+VENUES = ("binance", "bybit", "bitget", "htx", "gate", "okx", "coinbaseinternational")
+
+
+def there(venue: str, symbol: str) -> str:
+    """`symbol`, or a key made of one, in the dollar of `venue`."""
+    return symbol.replace("USDT", dollar(venue))
 
 
 class Truth:

@@ -11,7 +11,7 @@ import orjson
 
 from simulator.server import Server
 
-VENUES = ("binance", "bybit", "bitget", "htx", "gate", "okx")
+VENUES = ("binance", "bybit", "bitget", "htx", "gate", "okx", "coinbaseinternational")
 PATHS = {
     "binance": "ws",
     "bybit": "v5/public/linear",
@@ -19,8 +19,14 @@ PATHS = {
     "htx": "linear-swap-ws",
     "gate": "v4/ws/usdt",
     "okx": "ws/v5/public",
+    "coinbaseinternational": "ws/api/v2",
 }
-IDS = {"htx": "BTC-USDT", "gate": "BTC_USDT", "okx": "BTC-USDT-SWAP"}
+IDS = {
+    "htx": "BTC-USDT",
+    "gate": "BTC_USDT",
+    "okx": "BTC-USDT-SWAP",
+    "coinbaseinternational": "BTC_USDC-PERPETUAL",
+}
 BOOKS = {
     "binance": "u",
     "bybit": "u",
@@ -28,6 +34,7 @@ BOOKS = {
     "htx": "version",
     "gate": "u",
     "okx": "seqId",
+    "coinbaseinternational": "change_id",
 }
 
 
@@ -58,6 +65,10 @@ def command(venue: str, what: str, add: bool = True) -> dict[str, Any]:
             kind = "trade.detail" if trades else "depth.size_20.high_freq"
             key = "sub" if add else "unsub"
             return {key: f"market.BTC-USDT.{kind}", "data_type": "incremental", "id": "1"}
+        case "coinbaseinternational":
+            channel = f"{'trades' if trades else 'book'}.BTC_USDC-PERPETUAL.100ms"
+            method = f"public/{verb}"
+            return {"jsonrpc": "2.0", "id": 1, "method": method, "params": {"channels": [channel]}}
     channel = "futures.trades" if trades else "futures.order_book_update"
     payload = ["BTC_USDT"] if trades else ["BTC_USDT", "100ms", "20"]
     return {"id": 1, "channel": channel, "event": verb, "payload": payload}

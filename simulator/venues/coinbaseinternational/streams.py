@@ -199,7 +199,9 @@ class Trades(Topic):
         trade = event.trade
         if trade is None:
             return None
-        return self.frame(push(self, [deal(self.market, trade)]), {"trade_seq": [trade.id]})
+        row = deal(self.market, trade)
+        ids: dict[str, object] = {name: [row[name]] for name in ("trade_seq", "trade_id")}
+        return self.frame(push(self, [row]), ids)
 
 
 class Books(Topic):

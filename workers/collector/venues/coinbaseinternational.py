@@ -16,6 +16,8 @@ _KINDS = {"quote": StreamKind.QUOTE, "trades": StreamKind.TRADES, "book": Stream
 #: What the venue's funding rate is about: it is paid all the time.
 _FUNDING_INTERVAL = "8h"
 _MOST_TRADES = 1000  # of one answer
+#: Before a channel: the request to end it, among what ccxt calls subscriptions.
+_END = "unsubscribe:"
 #: The venue's error codes as the platform documents them; ccxt has one of them.
 _ERRORS = {
     "10028": ccxt.RateLimitExceeded,  # too_many_requests
@@ -81,15 +83,35 @@ class Coinbaseinternational(HotFrames, ccxt.pro.coinbaseinternational):
     def handle_error_message(self, client: Any, message: Any) -> Any:
         """ccxt tells nobody who waits for a channel that the venue did not take it: it says so with
         an error, or takes what it can and names that."""
+        asked = self._asked(client, message)
         if super().handle_error_message(client, message):
-            self._reject(client, self._asked(client, message), self._error_of(message))
+            self._reject(client, asked, self._error_of(message))
             return True
         if type(message.get("result")) is list:
-            taken = message["result"]
-            refused = [one for one in self._asked(client, message) if one not in taken]
-            error = ccxt.ExchangeError(f"{self.id} did not take {', '.join(refused)}")
-            self._reject(client, refused, error)
+            self._settle(client, asked, message["result"])
         return False
+
+    def _settle(self, client: Any, asked: list[str], taken: list[str]) -> None:
+        """What was to end and is not among what the venue took had ended before."""
+        ended = [name for name in asked if name.startswith(_END)]
+        for name in ended:
+            self.clean_unsubscription(client, name.removeprefix(_END), name)
+        refused = [name for name in asked if name not in taken and name not in ended]
+        error = ccxt.ExchangeError(f"{self.id} did not take {', '.join(refused)}")
+        self._reject(client, refused, error)
+
+    async def un_subscribe(
+        self, channels: list[str], is_private: bool = False, params: Any = None
+    ) -> Any:
+        """Waits for the venue's answer; ccxt goes on before anything was sent."""
+        names = [_END + channel for channel in channels]
+        request = {
+            "jsonrpc": "2.0",
+            "method": "public/unsubscribe",
+            "params": {"channels": channels},
+            "id": self.request_id(),
+        }
+        return await self.watch_multiple(self.get_ws_url(), names, request, names, request)
 
     @staticmethod
     def _reject(client: Any, channels: Iterable[str], error: Exception) -> None:
@@ -105,12 +127,12 @@ class Coinbaseinternational(HotFrames, ccxt.pro.coinbaseinternational):
 
     @staticmethod
     def _asked(client: Any, message: Any) -> list[str]:
-        """The channels of the subscription that `message` answers; none for other answers."""
-        number_ = message.get("id")
+        """What `message` answers among subscriptions and their ends; nothing, for other answers."""
+        asked = message.get("id")
         return [
-            channel
-            for channel, request in client.subscriptions.items()
-            if type(request) is dict and request.get("id") == number_ and number_ is not None
+            name
+            for name, request in client.subscriptions.items()
+            if asked is not None and type(request) is dict and request.get("id") == asked
         ]
 
     async def fetch_markets(self, params: Any = None) -> Any:
