@@ -22,6 +22,7 @@ from workers.collector.events import BookUpdate, Unread
 from workers.collector.venues.binance import Binance
 from workers.collector.venues.bitget import Bitget
 from workers.collector.venues.bybit import Bybit
+from workers.collector.venues.coinbaseinternational import Coinbaseinternational
 from workers.collector.venues.gate import Gate
 from workers.collector.venues.htx import Htx
 from workers.collector.venues.okx import Okx
@@ -294,6 +295,10 @@ BOOK_FRAMES: dict[Any, dict[str, Any]] = {
         "result": {"s": "BTC", "t": 9, "u": 2, "U": 2, "b": [{"p": "1"}], "a": []},
     },
     Okx: {"arg": {"channel": "books", "instId": "BTC"}, "action": "update", "data": [{}]},
+    Coinbaseinternational: {
+        "method": "subscription",
+        "params": {"channel": "book.BTC.100ms", "data": {"type": "change", "change_id": 2}},
+    },
 }
 
 

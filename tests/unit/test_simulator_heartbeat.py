@@ -45,6 +45,16 @@ async def test_htx_keeps_a_client_that_answers() -> None:
     assert client.ended is None
 
 
+async def test_coinbaseinternational_closes_on_who_is_silent_and_then_ends_it() -> None:
+    client = session("coinbaseinternational")
+    closed: list[int] = []
+    client.say_close = closed.append  # type: ignore[method-assign]
+    beat(client, 29)
+    assert closed == []
+    beat(client, 40)
+    assert (closed, client.ended) == ([1011], "silent")
+
+
 @pytest.mark.parametrize(("seconds", "ended"), [(100, None), (140, "no ping")])
 async def test_bitget_wants_a_ping_in_two_minutes(seconds: int, ended: str | None) -> None:
     client = session("bitget")
