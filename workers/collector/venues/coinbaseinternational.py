@@ -13,8 +13,6 @@ from workers.collector.hot import HotFrames
 from workers.collector.numbers import number
 
 _KINDS = {"quote": StreamKind.QUOTE, "trades": StreamKind.TRADES, "book": StreamKind.BOOK}
-#: What the venue's funding rate is about: it is paid all the time.
-_FUNDING_INTERVAL = "8h"
 _MOST_TRADES = 1000  # of one answer
 #: Before a channel: the request to end it, among what ccxt calls subscriptions.
 _END = "unsubscribe:"
@@ -172,17 +170,17 @@ class Coinbaseinternational(HotFrames, ccxt.pro.coinbaseinternational):
             "low": row.get("low"),
             "last": row.get("last"),
             "close": row.get("last"),
-            "percentage": row.get("price_change"),
             "baseVolume": row.get("volume"),
             "quoteVolume": row.get("volume_notional"),
             "markPrice": row.get("mark_price"),
             "indexPrice": row.get("estimated_delivery_price"),
         }
-        return self.safe_ticker(ticker, market) | _beyond_prices(row)
+        return self.safe_ticker(ticker, market) | _beyond_prices(row, row.get("price_change"))
 
     def parse_ticker(self, ticker: Any, market: Any = None) -> Any:
         """With what ccxt leaves out."""
-        return super().parse_ticker(ticker, market) | _beyond_prices(ticker)
+        change = (ticker.get("stats") or {}).get("price_change")
+        return super().parse_ticker(ticker, market) | _beyond_prices(ticker, change)
 
     async def fetch_trades(
         self, symbol: str, since: Any = None, limit: Any = None, params: Any = None
@@ -236,11 +234,14 @@ class Coinbaseinternational(HotFrames, ccxt.pro.coinbaseinternational):
             raise ccxt.NotSupported(f"{self.id} has no candles of {timeframe}")
 
 
-def _beyond_prices(row: dict[str, Any]) -> dict[str, Any]:
-    """`current_funding` is for eight hours. When it is settled is no moment: it is paid all the
-    time."""
-    rate = {"fundingRate": number(row.get("current_funding")), "interval": _FUNDING_INTERVAL}
-    return {"funding": rate, "openInterestAmount": number(row.get("open_interest"))}
+def _beyond_prices(row: dict[str, Any], change: float | None) -> dict[str, Any]:
+    """`change` is that of 24 hours, percent; what there was before is not said. `current_funding`
+    is a rate of eight hours, which is paid all the time: no moment settles it."""
+    return {
+        "percentage": number(change),
+        "funding": {"fundingRate": number(row.get("current_funding")), "interval": "8h"},
+        "openInterestAmount": number(row.get("open_interest")),
+    }
 
 
 def _candles_of(channel: str) -> tuple[str, str]:
