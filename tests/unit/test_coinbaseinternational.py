@@ -152,8 +152,8 @@ async def test_one_request_brings_prices_rates_and_open_interests_of_all(exchang
     assert (update.symbol, other.symbol) == (SYMBOL, "ETH/USDC:USDC")
     assert (update.mark_price, update.index_price) == (model.mark, model.index)
     assert update.open_interest == model.base(model.open_interest)
-    assert (update.funding_interval_h, update.next_funding_time) == (8, None)
-    assert update.funding_rate == pytest.approx(8 * model.funding.rate)
+    assert (update.funding_interval_h, update.next_funding_time) == (1, model.funding.next_ms)
+    assert update.funding_rate == pytest.approx(model.funding.rate)
     assert update.day is not None
     assert (update.day.open, update.day.base_volume) == (None, model.base(model.day.volume))
     assert set(await exchange.fetch_tickers([SYMBOL])) == {SYMBOL}

@@ -13,6 +13,7 @@ from workers.collector.hot import HotFrames
 from workers.collector.numbers import number
 
 _KINDS = {"quote": StreamKind.QUOTE, "trades": StreamKind.TRADES, "book": StreamKind.BOOK}
+_HOUR_MS = 3_600_000
 _MOST_TRADES = 1000  # of one answer
 #: Before a channel: the request to end it, among what ccxt calls subscriptions.
 _END = "unsubscribe:"
@@ -175,12 +176,14 @@ class Coinbaseinternational(HotFrames, ccxt.pro.coinbaseinternational):
             "markPrice": row.get("mark_price"),
             "indexPrice": row.get("estimated_delivery_price"),
         }
-        return self.safe_ticker(ticker, market) | _beyond_prices(row, row.get("price_change"))
+        beyond = _beyond_prices(row, row.get("price_change"), row.get("creation_timestamp"))
+        return self.safe_ticker(ticker, market) | beyond
 
     def parse_ticker(self, ticker: Any, market: Any = None) -> Any:
         """With what ccxt leaves out."""
         change = (ticker.get("stats") or {}).get("price_change")
-        return super().parse_ticker(ticker, market) | _beyond_prices(ticker, change)
+        beyond = _beyond_prices(ticker, change, ticker.get("timestamp"))
+        return super().parse_ticker(ticker, market) | beyond
 
     async def fetch_trades(
         self, symbol: str, since: Any = None, limit: Any = None, params: Any = None
@@ -234,13 +237,22 @@ class Coinbaseinternational(HotFrames, ccxt.pro.coinbaseinternational):
             raise ccxt.NotSupported(f"{self.id} has no candles of {timeframe}")
 
 
-def _beyond_prices(row: dict[str, Any], change: float | None) -> dict[str, Any]:
-    """`change` is that of 24 hours, percent; what there was before is not said. `current_funding`
-    is a rate of eight hours, which is paid all the time: no moment settles it."""
+def _beyond_prices(row: dict[str, Any], change: float | None, at: int | None) -> dict[str, Any]:
+    """`change` is that of 24 hours, percent; what there was before is not said."""
     return {
         "percentage": number(change),
-        "funding": {"fundingRate": number(row.get("current_funding")), "interval": "8h"},
+        "funding": _funding(number(row.get("current_funding")), at),
         "openInterestAmount": number(row.get("open_interest")),
+    }
+
+
+def _funding(eight_hours: float | None, at: int | None) -> dict[str, Any]:
+    """The venue's rate is for eight hours and paid all the time; what was paid is told by the hour.
+    So the next hour is what it is a forecast of. `at` in ms."""
+    return {
+        "fundingRate": None if eight_hours is None else eight_hours / 8,
+        "fundingTimestamp": None if at is None else (at // _HOUR_MS + 1) * _HOUR_MS,
+        "interval": "1h",
     }
 
 
