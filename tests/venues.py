@@ -14,6 +14,7 @@ from typing import Any
 import aiohttp
 import orjson
 
+from shared.timeframes import TIMEFRAMES_MS
 from simulator.universe import dollar
 
 TRADE_ID_FIELDS = {
@@ -56,6 +57,11 @@ class Truth:
         for line in whole.splitlines():
             event = orjson.loads(line)
             self._lines.setdefault((event.get("venue", ""), event["event"]), []).append(line)
+
+
+def timeframes(venue: str) -> tuple[str, ...]:
+    """The lengths of candles that `venue` has, of those that the fleet knows."""
+    return tuple(one for one in TIMEFRAMES_MS if (venue, one) != ("coinbaseinternational", "4h"))
 
 
 @dataclass(frozen=True)

@@ -10,8 +10,9 @@ import pytest
 from cli.broker_node import Node
 from shared.messages import FuturesData, Message, Orderbook, Ticker, Trade
 from shared.status import MAX_HEARTBEAT_BYTES
+from simulator.universe import dollar
 from tests.collecting import Consumer, collecting
-from tests.venues import VENUES, Simulator, simulated_venues
+from tests.venues import VENUES, Simulator, simulated_venues, there
 from tests.waiting import eventually
 from workers.collector.heartbeat import heartbeat
 
@@ -30,37 +31,40 @@ async def simulator(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[S
 async def test_symbols_are_added_and_removed_at_the_venue_itself(
     venue: str, simulator: Simulator, broker_url: str, tmp_path: Path
 ) -> None:
-    config = simulator.config((venue,), symbols=[BTC, ETH])
+    btc, eth, doge = (there(venue, one) for one in (BTC, ETH, DOGE))
+    config = simulator.config((venue,), symbols=[btc, eth])
     async with collecting(venue, config, broker_url, tmp_path) as fleet:
         consumer = fleet.consumer
         wanted = {
-            f"{kind}.{venue}.{key}USDT"
+            f"{kind}.{venue}.{key}{dollar(venue)}"
             for kind in ("futures", "ticker", "orderbook", "trades")
             for key in ("BTC", "ETH")
         }
         await eventually(lambda: wanted <= consumer.routing_keys(), 25, "all kinds of both symbols")
 
-        await fleet.announce(venue, [BTC, DOGE])
-        await eventually(lambda: f"futures.{venue}.DOGEUSDT" in consumer.routing_keys(), 12, "DOGE")
+        await fleet.announce(venue, [btc, doge])
+        await eventually(
+            lambda: f"futures.{venue}.DOGE{dollar(venue)}" in consumer.routing_keys(), 12, "DOGE"
+        )
 
         async def only_wanted() -> bool:
             by_symbol = await simulator.subscriptions(venue)
             single = {s for s, channels in by_symbol.items() if set(channels) - {OF_ALL_SYMBOLS}}
-            return single == {BTC, DOGE}
+            return single == {btc, doge}
 
         await eventually(only_wanted, 5, "the venue was told to stop ETH")
         ended = time.time_ns()
         await asyncio.sleep(1)
         late = [e for e in simulator.events(venue, "sent") if e["t"] > ended]
-        of_eth = [e for e in late if e["symbol"] == ETH and e["channel"] != OF_ALL_SYMBOLS]
+        of_eth = [e for e in late if e["symbol"] == eth and e["channel"] != OF_ALL_SYMBOLS]
         assert of_eth[5:] == []
 
-        await fleet.announce(venue, [BTC, ETH, DOGE])
-        before = consumer.count(f"trades.{venue}.ETHUSDT")
+        await fleet.announce(venue, [btc, eth, doge])
+        before = consumer.count(f"trades.{venue}.ETH{dollar(venue)}")
         await eventually(
-            lambda: consumer.count(f"trades.{venue}.ETHUSDT") > before, 10, "ETH again"
+            lambda: consumer.count(f"trades.{venue}.ETH{dollar(venue)}") > before, 10, "ETH again"
         )
-    for key in (BTC, DOGE):
+    for key in (btc, doge):
         _check_messages(consumer, venue, key)
     _check_trades(consumer, simulator, venue)
     assert fleet.collector.cycle.errors == 0
@@ -76,7 +80,7 @@ async def test_symbols_are_added_and_removed_at_the_venue_itself(
 
 def _check_messages(consumer: Consumer, venue: str, symbol: str) -> None:
     """Each body is one of its model; each key's sequence has no hole."""
-    key = symbol.split("/")[0] + "USDT"
+    key = symbol.split("/")[0] + dollar(venue)
     models: dict[str, type[Message]] = {
         "futures": FuturesData,
         "ticker": Ticker,
@@ -107,7 +111,7 @@ def _check_trades(consumer: Consumer, simulator: Simulator, venue: str) -> None:
     sent = simulator.trades_sent(venue)
     assert sent
     for symbol, ids in sent.items():
-        bodies = consumer.bodies(f"trades.{venue}.{symbol.split('/')[0]}USDT")
+        bodies = consumer.bodies(f"trades.{venue}.{symbol.split('/')[0]}{dollar(venue)}")
         received = [body["id"] for body in bodies]
         assert len(received) == len(set(received))
         # Frames of the last moments may have met a stopping collector.

@@ -16,9 +16,10 @@ from pydantic import BaseModel
 
 from shared import messages
 from shared.clock import SystemClock
+from simulator.universe import dollar
 from tests.collecting import Fleet, collecting, each_venue
 from tests.mutations import Mutations
-from tests.venues import TRADE_ID_FIELDS, Simulator
+from tests.venues import TRADE_ID_FIELDS, Simulator, there
 from tests.waiting import eventually
 from workers.collector.catalogue.row import StreamKind
 from workers.collector.events import Acknowledged, BookUpdate, Candle, Summary
@@ -120,11 +121,12 @@ async def _all(
 async def _play(
     venue: str, simulator: Simulator, broker_url: str, directory: Path, count: int
 ) -> dict[str, float]:
+    btc, eth, doge = (there(venue, one) for one in (BTC, ETH, DOGE))
     what = f"{venue}, seed {SEED}"
-    config = simulator.config((venue,), symbols=[BTC, ETH, DOGE])
+    config = simulator.config((venue,), symbols=[btc, eth, doge])
     async with collecting(venue, config, broker_url, directory) as fleet:
-        await eventually(lambda: _sound(fleet, (BTC, ETH, DOGE)), 40, f"{venue}: all up")
-        ids = [fleet.collector.client.markets[s].id for s in (BTC, ETH, DOGE)]
+        await eventually(lambda: _sound(fleet, (btc, eth, doge)), 40, f"{venue}: all up")
+        ids = [fleet.collector.client.markets[s].id for s in (btc, eth, doge)]
         samples = Samples(ids[0], tuple(ids[1:]))
         samples.listen(fleet.collector.client._ccxt)
         await eventually(lambda: len(samples.frames) >= 60, 30, f"{venue}: samples")
@@ -156,9 +158,10 @@ async def test_trades_that_come_twice_are_told_once_and_counted(
 
 
 async def _twice(venue: str, simulator: Simulator, broker_url: str, directory: Path) -> None:
-    config = simulator.config((venue,), symbols=[BTC, ETH, DOGE])
+    btc, eth, doge = (there(venue, one) for one in (BTC, ETH, DOGE))
+    config = simulator.config((venue,), symbols=[btc, eth, doge])
     async with collecting(venue, config, broker_url, directory) as fleet:
-        await eventually(lambda: _sound(fleet, (BTC, ETH, DOGE)), 40, f"{venue}: all up")
+        await eventually(lambda: _sound(fleet, (btc, eth, doge)), 40, f"{venue}: all up")
         counts = fleet.collector.outbox.ledger["trades"]
         before = counts.deduplicated
         id_ = await simulator.fault(venue, "duplicate_trades", count=20, seed=SEED)
@@ -177,7 +180,7 @@ async def _twice(venue: str, simulator: Simulator, broker_url: str, directory: P
             5,
             f"{venue}: {counts.deduplicated - before} counted, {len(doubled())} were doubled",
         )
-        for symbol in (BTC, ETH, DOGE):
+        for symbol in (btc, eth, doge):
             ids = [b["id"] for b in fleet.consumer.bodies(_key("trades", venue, symbol))]
             assert len(ids) == len(set(ids)), f"{venue}, seed {SEED}: {symbol} twice"
         assert not fleet.collector.outbox.ledger.unbalanced(), venue
@@ -234,14 +237,15 @@ def _broken_books(fleet: Fleet) -> list[str]:
 
 async def _recovers(fleet: Fleet, venue: str, what: str) -> None:
     """The symbol whose frames were wrong has true data again: all of it, and soon."""
-    keys = [_key(kind, venue, BTC) for kind in ("ticker", "trades", "orderbook")]
+    btc, eth, doge = (there(venue, one) for one in (BTC, ETH, DOGE))
+    keys = [_key(kind, venue, btc) for kind in ("ticker", "trades", "orderbook")]
     counts = {key: fleet.consumer.count(key) for key in keys}
     await eventually(
         lambda: all(fleet.consumer.count(key) > counts[key] + 2 for key in keys),
         60,
         f"{what}: BTC flows again",
     )
-    await eventually(lambda: _sound(fleet, (BTC, ETH, DOGE)), 60, f"{what}: all books")
+    await eventually(lambda: _sound(fleet, (btc, eth, doge)), 60, f"{what}: all books")
 
 
 async def _as_it_happened(simulator: Simulator, venue: str, fleet: Fleet, what: str) -> None:
@@ -293,4 +297,4 @@ def _sound(fleet: Fleet, symbols: tuple[str, ...]) -> bool:
 
 
 def _key(kind: str, venue: str, symbol: str) -> str:
-    return f"{kind}.{venue}.{symbol.split('/')[0]}USDT"
+    return f"{kind}.{venue}.{symbol.split('/')[0]}{dollar(venue)}"
