@@ -61,6 +61,7 @@ class Ear:
     def __init__(self, fleet: Fleet) -> None:
         self.lost: list[tuple[Subscription, float]] = []
         collector: Any = fleet.collector
+        self._venue: str = collector.row.name
         for owner, name in (
             (collector.streams, "on_lost"),
             (collector.continuity.watchdog, "on_alarm"),
@@ -78,7 +79,8 @@ class Ear:
         return heard
 
     def since(self, kind: StreamKind, moment: float) -> float | None:
-        found = [at for s, at in self.lost if s == Subscription(kind, BTC) and at >= moment]
+        wanted = Subscription(kind, there(self._venue, BTC))
+        found = [at for s, at in self.lost if s == wanted and at >= moment]
         return min(found, default=None)
 
 
@@ -118,6 +120,8 @@ async def _case(
     what = f"{venue}: {case.name}"
     began = time.monotonic()
     parameters = dict(case.parameters)
+    if "symbol" in parameters:
+        parameters["symbol"] = there(venue, parameters["symbol"])
     if parameters.get("channel") == "quote" and venue in TICKER_QUOTES:
         parameters["channel"] = "ticker"
     id_ = await simulator.fault(venue, **parameters)
