@@ -3,14 +3,23 @@
 from dataclasses import dataclass, field
 from decimal import Decimal
 
-VENUES = ("binance", "bybit", "bitget", "htx", "gate", "okx", "krakenfutures")
+VENUES = (
+    "binance",
+    "bybit",
+    "bitget",
+    "htx",
+    "gate",
+    "okx",
+    "krakenfutures",
+    "coinbaseinternational",
+)
 
 
 @dataclass(frozen=True, slots=True)
 class Listing:
     """A base currency as all venues list it against the dollar of their choice.
 
-    `price` (USDT, or USD) is where its walk starts and what it reverts to; `tick` is the price
+    `price` (of that dollar) is where its walk starts and what it reverts to; `tick` is the price
     step; `step` the size step in base currency of venues that trade base currency; the contract
     sizes (base currency a contract) belong to the venues that count sizes in contracts.
     """
@@ -64,19 +73,20 @@ NOT_LISTED = {
     "krakenfutures": {"1000PEPE", "币安人生"},
 }
 
-QUOTES = {"krakenfutures": "USD"}
+QUOTES = {"krakenfutures": "USD", "coinbaseinternational": "USDC"}
 """What contracts are quoted and settled in, where that is not USDT."""
 IDS = {
     "htx": "{base}-{quote}",
     "gate": "{base}_{quote}",
     "okx": "{base}-{quote}-SWAP",
     "krakenfutures": "PF_{base}{quote}",
+    "coinbaseinternational": "{base}_{quote}-PERPETUAL",
 }
 """How a venue writes the id of a contract, where that is not base and quote in one word."""
 BASE_NAMES = {"krakenfutures": {"BTC": "XBT"}}
 """What a venue calls a base currency in its ids, where that is another name."""
-HOURLY = frozenset({"krakenfutures"})
-"""Settles funding each hour."""
+HOURLY = frozenset({"krakenfutures", "coinbaseinternational"})
+"""Settle funding each hour."""
 OKX_LOT = Decimal("0.01")
 """The size step there, in contracts."""
 
@@ -166,6 +176,12 @@ def _instrument(venue: str, index: int, listing: Listing) -> Instrument:
         start_ticks=int(Decimal(listing.price) / tick),
         tick=tick,
         unit=Decimal(units.get(venue, listing.step)),
-        funding_hours=1 if venue in HOURLY else 4 if index % 5 == 4 else 8,
+        funding_hours=_funding_hours(venue, index),
         lot=OKX_LOT if venue == "okx" else Decimal(1),
     )
+
+
+def _funding_hours(venue: str, index: int) -> int:
+    if venue in HOURLY:
+        return 1
+    return 4 if index % 5 == 4 else 8

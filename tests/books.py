@@ -22,6 +22,7 @@ from workers.collector.events import BookUpdate
 from workers.collector.venues.binance import Binance
 from workers.collector.venues.bitget import Bitget
 from workers.collector.venues.bybit import Bybit
+from workers.collector.venues.coinbaseinternational import Coinbaseinternational
 from workers.collector.venues.gate import Gate
 from workers.collector.venues.htx import Htx
 from workers.collector.venues.krakenfutures import KrakenFutures
@@ -46,14 +47,20 @@ _SUBSCRIBE: dict[str, Callable[[str], object]] = {
         "data_type": "incremental",
         "id": "1",
     },
-    "okx": lambda id_: {"op": "subscribe", "args": [{"channel": "books", "instId": id_}]},
-    "krakenfutures": lambda id_: {"event": "subscribe", "feed": "book", "product_ids": [id_]},
     "gate": lambda id_: {
         "id": 1,
         "time": 1,
         "channel": "futures.order_book_update",
         "event": "subscribe",
         "payload": [id_, "100ms", "100"],
+    },
+    "okx": lambda id_: {"op": "subscribe", "args": [{"channel": "books", "instId": id_}]},
+    "krakenfutures": lambda id_: {"event": "subscribe", "feed": "book", "product_ids": [id_]},
+    "coinbaseinternational": lambda id_: {
+        "jsonrpc": "2.0",
+        "id": 1,
+        "method": "public/subscribe",
+        "params": {"channels": [f"book.{id_}.100ms"]},
     },
 }
 _PATHS: dict[str, tuple[str, str, str, dict[str, str]]] = {
@@ -75,10 +82,10 @@ _CLASSES: dict[str, Any] = {
     "gate": Gate,
     "okx": Okx,
     "krakenfutures": KrakenFutures,
+    "coinbaseinternational": Coinbaseinternational,
 }
 #: Who tells each change of a level by itself: a moment of the market is several frames.
 _ONE_BY_ONE = frozenset({"krakenfutures"})
-VENUES = tuple(_SUBSCRIBE)
 
 
 class _Socket(Session):

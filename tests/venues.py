@@ -14,6 +14,9 @@ from typing import Any
 import aiohttp
 import orjson
 
+from shared.timeframes import TIMEFRAMES_MS
+from simulator.universe import quote_of
+
 TRADE_ID_FIELDS = {
     "binance": "a",
     "bybit": "i",
@@ -22,10 +25,23 @@ TRADE_ID_FIELDS = {
     "gate": "id",
     "okx": "tradeId",
     "krakenfutures": "uid",
+    "coinbaseinternational": "trade_seq",
 }
-#: Those that list the same symbols, which is what most plays of whole collectors take them for.
-VENUES = ("binance", "bybit", "bitget", "htx", "gate", "okx")
-ALL_VENUES = (*VENUES, "krakenfutures")
+VENUES = (
+    "binance",
+    "bybit",
+    "bitget",
+    "htx",
+    "gate",
+    "okx",
+    "krakenfutures",
+    "coinbaseinternational",
+)
+
+
+def listed(venue: str, symbol: str) -> str:
+    """The contract that is `symbol` in USDT, or a key made of it, in what `venue` quotes."""
+    return symbol.replace("USDT", quote_of(venue))
 
 
 class Truth:
@@ -51,6 +67,11 @@ class Truth:
         for line in whole.splitlines():
             event = orjson.loads(line)
             self._lines.setdefault((event.get("venue", ""), event["event"]), []).append(line)
+
+
+def timeframes(venue: str) -> tuple[str, ...]:
+    """The lengths of candles that `venue` has, of those that the fleet knows."""
+    return tuple(one for one in TIMEFRAMES_MS if (venue, one) != ("coinbaseinternational", "4h"))
 
 
 @dataclass(frozen=True)

@@ -10,9 +10,8 @@ import aiohttp
 import orjson
 
 from simulator.server import Server
-from simulator.universe import quote_of
+from tests.venues import listed
 
-VENUES = ("binance", "bybit", "bitget", "htx", "gate", "okx", "krakenfutures")
 PATHS = {
     "binance": "ws",
     "bybit": "v5/public/linear",
@@ -21,12 +20,14 @@ PATHS = {
     "gate": "v4/ws/usdt",
     "okx": "ws/v5/public",
     "krakenfutures": "ws/v1",
+    "coinbaseinternational": "ws/api/v2",
 }
 IDS = {
     "htx": "BTC-USDT",
     "gate": "BTC_USDT",
     "okx": "BTC-USDT-SWAP",
     "krakenfutures": "PF_XBTUSD",
+    "coinbaseinternational": "BTC_USDC-PERPETUAL",
 }
 BOOKS = {
     "binance": "u",
@@ -36,12 +37,8 @@ BOOKS = {
     "gate": "u",
     "okx": "seqId",
     "krakenfutures": "seq",
+    "coinbaseinternational": "change_id",
 }
-
-
-def listed(venue: str, symbol: str) -> str:
-    """The contract that is `symbol` in USDT, in what the venue quotes and settles."""
-    return symbol.replace("USDT", quote_of(venue))
 
 
 def market_id(venue: str) -> str:
@@ -74,6 +71,10 @@ def command(venue: str, what: str, add: bool = True) -> dict[str, Any]:
             kind = "trade.detail" if trades else "depth.size_20.high_freq"
             key = "sub" if add else "unsub"
             return {key: f"market.BTC-USDT.{kind}", "data_type": "incremental", "id": "1"}
+        case "coinbaseinternational":
+            channel = f"{'trades' if trades else 'book'}.BTC_USDC-PERPETUAL.100ms"
+            method = f"public/{verb}"
+            return {"jsonrpc": "2.0", "id": 1, "method": method, "params": {"channels": [channel]}}
     channel = "futures.trades" if trades else "futures.order_book_update"
     payload = ["BTC_USDT"] if trades else ["BTC_USDT", "100ms", "20"]
     return {"id": 1, "channel": channel, "event": verb, "payload": payload}

@@ -62,7 +62,7 @@ class AppConfig(BaseSettings):
         min_length=1,
         description="venues, by the names that they shall have on the wire: `binance`, `bybit`, "
         "`bitget`, `htx` (or `huobi`), `gate` (or `gateio`), `okx`, "
-        "`krakenfutures` (or `kraken`)",
+        "`krakenfutures` (or `kraken`), `coinbaseinternational` (or `coinbase`)",
     )
     symbols: tuple[SymbolName, ...] = Field(
         default=(),

@@ -72,13 +72,22 @@ def _level_like(level: Any, market: "Market", price: int) -> Any:
     """A level of the typical size at `price` (ticks), in the form that this venue writes."""
     if isinstance(level, dict):
         return level | {"p": market.price_text(price), "s": _size_like(level["s"], market)}
+    if _is_tagged(level):
+        return ["new", market.price(price), market.base(market.typical_size)]
     texts = isinstance(level[0], str)
     at = market.price_text(price) if texts else market.price(price)
     return [at, _size_like(level[1], market), *level[2:]]
 
 
 def _price(level: Any) -> float:
-    return float(level["p"] if isinstance(level, dict) else level[0])
+    if isinstance(level, dict):
+        return float(level["p"])
+    return float(level[1] if _is_tagged(level) else level[0])
+
+
+def _is_tagged(level: Any) -> bool:
+    """Whether it says first what happened to it."""
+    return level[0] in ("new", "change", "delete")
 
 
 def _size_like(size: object, market: "Market") -> object:

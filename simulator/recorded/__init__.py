@@ -3,6 +3,7 @@
 from simulator.recorded.binance import RecordedBinance
 from simulator.recorded.bitget import RecordedBitget
 from simulator.recorded.bybit import RecordedBybit
+from simulator.recorded.coinbaseinternational import RecordedCoinbaseinternational
 from simulator.recorded.gate import RecordedGate
 from simulator.recorded.htx import RecordedHtx
 from simulator.recorded.krakenfutures import RecordedKrakenFutures
@@ -21,6 +22,7 @@ VENUES: dict[str, type[Recorded]] = {
         RecordedGate,
         RecordedOkx,
         RecordedKrakenFutures,
+        RecordedCoinbaseinternational,
     )
 }
 """By venue, as the fleet's own recordings name it."""

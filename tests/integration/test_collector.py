@@ -12,9 +12,8 @@ from shared.messages import FuturesData, Message, Orderbook, Ticker, Trade
 from shared.status import MAX_HEARTBEAT_BYTES
 from simulator.universe import quote_of
 from tests.collecting import Consumer, collecting
-from tests.venues import ALL_VENUES, Simulator, simulated_venues
+from tests.venues import VENUES, Simulator, listed, simulated_venues
 from tests.waiting import eventually
-from tests.wires import listed
 from workers.collector.heartbeat import heartbeat
 
 #: One subscription to it brings all symbols.
@@ -28,11 +27,11 @@ async def simulator(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[S
         yield server
 
 
-@pytest.mark.parametrize("venue", ALL_VENUES)
+@pytest.mark.parametrize("venue", VENUES)
 async def test_symbols_are_added_and_removed_at_the_venue_itself(
     venue: str, simulator: Simulator, broker_url: str, tmp_path: Path
 ) -> None:
-    btc, eth, doge = (listed(venue, symbol) for symbol in (BTC, ETH, DOGE))
+    btc, eth, doge = (listed(venue, one) for one in (BTC, ETH, DOGE))
     quote = quote_of(venue)
     config = simulator.config((venue,), symbols=[btc, eth])
     async with collecting(venue, config, broker_url, tmp_path) as fleet:

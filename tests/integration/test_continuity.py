@@ -9,8 +9,9 @@ from typing import Any
 import orjson
 import pytest
 
+from simulator.universe import quote_of
 from tests.collecting import Consumer, Fleet, collecting, each_venue
-from tests.venues import Simulator, simulated_venues
+from tests.venues import Simulator, listed, simulated_venues
 from tests.waiting import eventually
 
 BTC, ETH, DOGE = "BTC/USDT:USDT", "ETH/USDT:USDT", "DOGE/USDT:USDT"
@@ -29,7 +30,7 @@ class Wire:
         self.consumers: list[Consumer] = []
 
     def of(self, kind: str, symbol: str) -> list[dict[str, Any]]:
-        key = f"{kind}.{self.venue}.{symbol.split('/')[0]}USDT"
+        key = f"{kind}.{self.venue}.{symbol.split('/')[0]}{quote_of(self.venue)}"
         return [body for consumer in self.consumers for body in consumer.bodies(key)]
 
     def latest_gaps(self) -> dict[str, dict[str, Any]]:
@@ -54,12 +55,13 @@ async def test_what_happens_while_a_collector_is_away_arrives_and_is_as_if_strea
 async def _restarted(
     venue: str, simulator: Simulator, broker_url: str, directory: Path
 ) -> dict[str, int]:
-    config = simulator.config((venue,), symbols=list(SYMBOLS))
+    symbols = [listed(venue, symbol) for symbol in SYMBOLS]
+    config = simulator.config((venue,), symbols=symbols)
     wire = Wire(venue)
     async with collecting(venue, config, broker_url, directory) as fleet:
         wire.consumers.append(fleet.consumer)
         await eventually(lambda: all(len(wire.of("trades", s)) > 10 for s in SYMBOLS), 40, venue)
-        await eventually(lambda: set(_marks(directory, venue)) == set(SYMBOLS), 10, venue)
+        await eventually(lambda: set(_marks(directory, venue)) == set(symbols), 10, venue)
     await asyncio.sleep(_AWAY_S)
     async with collecting(venue, config, broker_url, directory) as fleet:
         wire.consumers.append(fleet.consumer)

@@ -20,10 +20,11 @@ from simulator.happening import Rates
 from simulator.server import Server, Settings
 from tests.waiting import eventually
 from tests.wires import Wire
+from workers.collector.access import Access
 from workers.collector.books.sync import BookSync
 from workers.collector.catalogue import CATALOGUE
 from workers.collector.catalogue.row import StreamKind, Subscription
-from workers.collector.client import Access, VenueClient
+from workers.collector.client import VenueClient
 from workers.collector.events import Acknowledged, BookUpdate, Event, Print, Quote, Summary
 
 VENUE, BTC, ID = "krakenfutures", "BTC/USD:USD", "PF_XBTUSD"

@@ -11,8 +11,8 @@ import pytest
 from simulator.happening import Rates
 from simulator.server import Server, Settings
 from tests.integration.test_simulator_ccxt import BTC
-from tests.venues import TRADE_ID_FIELDS
-from tests.wires import BOOKS, VENUES, Wire, command, decoded, found, market_id
+from tests.venues import TRADE_ID_FIELDS, VENUES
+from tests.wires import BOOKS, Wire, command, decoded, found, market_id
 
 
 @pytest.fixture
@@ -245,14 +245,19 @@ async def test_a_crossed_book_on_the_wire_alone(wire: Wire) -> None:
         while not message:
             data = decoded(await wire.receive(socket))
             bids = [level for side in found(data, "b") + found(data, "bids") for level in side]
-            bids += [[data["price"]]] if found(data, "side") == ["buy"] else []
-            prices = [
-                float((x.get("p") or x["price"]) if isinstance(x, dict) else x[0]) for x in bids
-            ]
+            bids += [data] if found(data, "side") == ["buy"] else []
+            prices = [price_of(level) for level in bids]
             message = data if bid in prices else None
     query = f"?venue={wire.venue}&id={market_id(wire.venue)}"
     truth = (await wire.asked("GET", f"/_book{query}"))[1]
     assert float(truth["bids"][0][0]) < float(truth["asks"][0][0]) < bid
+
+
+def price_of(level: Any) -> float:
+    """Of a level as a venue writes it, with what happened to it before or not."""
+    if isinstance(level, dict):
+        return float(level.get("p") or level["price"])
+    return float(level[1] if level[0] in ("new", "change", "delete") else level[0])
 
 
 async def test_frames_that_are_no_json(wire: Wire) -> None:

@@ -20,6 +20,7 @@ from workers.collector.quarantine import Quarantine
 from workers.collector.venues.binance import Binance
 from workers.collector.venues.bitget import Bitget
 from workers.collector.venues.bybit import Bybit
+from workers.collector.venues.coinbaseinternational import Coinbaseinternational
 from workers.collector.venues.gate import Gate
 from workers.collector.venues.htx import Htx
 from workers.collector.venues.krakenfutures import KrakenFutures
@@ -150,6 +151,31 @@ FRAMES: dict[Any, list[Any]] = {
         | {"seq": 1, "time": 9, "qty": 4.7, "price": 0.01},
         {"feed": "ticker", "product_id": "BTC", "time": 9, "last": 2}
         | {"bid": 1, "bid_size": 2, "ask": 3, "ask_size": 4},
+    ],
+    Coinbaseinternational: [
+        {
+            "method": "subscription",
+            "params": {
+                "channel": "trades.BTC.100ms",
+                "data": [
+                    {
+                        "instrument_name": "BTC",
+                        "trade_seq": 26129,
+                        "trade_id": "USDC-9",
+                        "price": 0.01,
+                    }
+                    | {"amount": 4.7, "direction": "sell", "timestamp": 9}
+                ],
+            },
+        },
+        {
+            "method": "subscription",
+            "params": {
+                "channel": "quote.BTC",
+                "data": {"instrument_name": "BTC", "best_bid_price": 1.0, "best_bid_amount": 2.0}
+                | {"best_ask_price": 3.0, "best_ask_amount": 4.0, "timestamp": 9},
+            },
+        },
     ],
 }
 

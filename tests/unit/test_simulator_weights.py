@@ -21,6 +21,7 @@ CODES: dict[str, tuple[int, Any]] = {
     "gate": (429, "TOO_MANY_REQUESTS"),
     "okx": (429, "50011"),
     "krakenfutures": (429, "apiLimitExceeded"),
+    "coinbaseinternational": (429, 10028),
 }
 
 
@@ -60,7 +61,8 @@ def test_each_refuses_in_its_own_words(name: str) -> None:
     error = venue(name).dialect.too_many(3)
     status, code = CODES[name]
     assert error.status == status
-    assert code in error.body.values()  # type: ignore[attr-defined]
+    body: Any = error.body
+    assert code in body.get("error", body).values()
 
 
 @pytest.mark.parametrize("name", CODES)
@@ -84,6 +86,8 @@ UNKNOWN_SYMBOL = [
     ("gate", "/api/v4/futures/usdt/order_book", {"contract": "NO"}, 400, "CONTRACT_NOT_FOUND"),
     ("krakenfutures", "/derivatives/api/v3/history", {"symbol": "NO"}, 404, "contractNotFound"),
     ("krakenfutures", "/derivatives/api/v3/orderbook", {}, 400, "requiredArgumentMissing"),
+    ("coinbaseinternational", "/api/v2/public/ticker", {"instrument_name": "NO"}, 400, 13020),
+    ("coinbaseinternational", "/api/v2/public/get_order_book", {}, 400, -32602),
 ]
 
 
@@ -93,7 +97,8 @@ def test_bad_parameters(
 ) -> None:
     reply = venue(name).dialect.answer(path, query)
     assert reply.status == status
-    assert code in orjson.loads(reply.body).values()
+    body = orjson.loads(reply.body)
+    assert code in (body["error"] if "jsonrpc" in body else body).values()
 
 
 def test_binance_pages_its_trades_by_id() -> None:
