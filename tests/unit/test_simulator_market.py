@@ -175,11 +175,15 @@ def test_each_venue_quotes_in_a_dollar_of_its_own() -> None:
     ids = {venue: one.id for venue, one in found.items()}
     assert (ids["binance"], ids["htx"], ids["gate"]) == ("BTCUSDT", "BTC-USDT", "BTC_USDT")
     assert (ids["okx"], ids["krakenfutures"]) == ("BTC-USDT-SWAP", "PF_XBTUSD")
-    assert {one.symbol for one in found.values()} == {"BTC/USDT:USDT", "BTC/USD:USD"}
-    assert (found["krakenfutures"].symbol, found["krakenfutures"].funding_hours) == (
-        "BTC/USD:USD",
-        1,
-    )
+    assert ids["coinbaseinternational"] == "BTC_USDC-PERPETUAL"
+    quotes = dict.fromkeys(VENUES, "USDT")
+    quotes |= {"krakenfutures": "USD", "coinbaseinternational": "USDC"}
+    assert {venue: one.quote for venue, one in found.items()} == quotes
+    assert {venue: one.symbol for venue, one in found.items()} == {
+        venue: f"BTC/{quote}:{quote}" for venue, quote in quotes.items()
+    }
+    hourly = {venue for venue, one in found.items() if one.funding_hours == 1}
+    assert hourly == {"krakenfutures", "coinbaseinternational"}
 
 
 def test_beyond_the_table_symbols_are_made_up() -> None:
