@@ -134,7 +134,8 @@ class Simulator:
         """Ids of the trades that were sent, by symbol."""
         sent: dict[str, set[str]] = {}
         for event in self.events(venue, "sent"):
-            if "rade" in event["channel"]:
+            # coinbaseinternational's candles are `chart.trades`.
+            if "rade" in event["channel"] and not event["channel"].startswith("chart."):
                 ids = event["ids"][TRADE_ID_FIELDS[venue]]
                 sent.setdefault(event["symbol"], set()).update(map(str, ids))
         return sent

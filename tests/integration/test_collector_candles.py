@@ -5,15 +5,19 @@ from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from shared.kinds import CANDLE
 from shared.messages import Ohlcv
 from simulator.universe import quote_of
 from tests.collecting import Fleet, collecting
 from tests.venues import VENUES, Simulator, listed, simulated_venues, timeframes
 from tests.waiting import eventually
+from workers.collector.catalogue import CATALOGUE
 
 BTC, ETH = "BTC/USDT:USDT", "ETH/USDT:USDT"
 KEY = "ohlcv.{}.BTC{}.{}"
+STREAMED = tuple(venue for venue in VENUES if CATALOGUE[venue].candles.streamed)
 #: A minute, the spread of the checks after it, and room.
 TURN_S = 90
 
@@ -32,9 +36,9 @@ async def test_closed_candles_are_the_venues_own_and_corrections_follow(
                     venue, _config(simulator, venue), broker_url, _directory(tmp_path, venue)
                 )
             )
-            for venue in VENUES
+            for venue in STREAMED
         }
-        await asyncio.gather(*(_subscribed(simulator, venue) for venue in VENUES))
+        await asyncio.gather(*(_subscribed(simulator, venue) for venue in STREAMED))
         await asyncio.gather(*(_corrected(venue, fleet) for venue, fleet in fleets.items()))
         for venue, fleet in fleets.items():
             await _check_bodies(venue, fleet, simulator)
@@ -42,6 +46,43 @@ async def test_closed_candles_are_the_venues_own_and_corrections_follow(
         for venue, fleet in fleets.items():
             assert fleet.collector.quarantine.total == 0, venue
             assert fleet.collector.candles.counts["failures"] == 0, venue
+
+
+@pytest.mark.deadline(420)
+@pytest.mark.parametrize("venue", [venue for venue in VENUES if venue not in STREAMED])
+async def test_closed_candles_come_by_rest_where_none_are_streamed(
+    venue: str, broker_url: str, tmp_path: Path
+) -> None:
+    btc = listed(venue, BTC)
+    async with (
+        simulated_venues(tmp_path, "--candle-corrections", "1") as simulator,
+        collecting(venue, _config(simulator, venue), broker_url, tmp_path) as fleet,
+    ):
+        of_eth = KEY.replace("BTC", "ETH").format(venue, quote_of(venue), "1m")
+        # The first minute is asked for once it has passed without a word, and then ends.
+        await eventually(lambda: _candles(fleet, venue), 2 * TURN_S, f"{venue}: a candle")
+        await eventually(lambda: fleet.consumer.count(of_eth), TURN_S, f"{venue}: one of ETH")
+        await fleet.announce(venue, [btc])
+        await eventually(lambda: list(fleet.collector.intake.parts) == [btc], 10, venue)
+        count, left = len(_candles(fleet, venue)), fleet.consumer.count(of_eth)
+        await eventually(lambda: len(_candles(fleet, venue)) > count, TURN_S, f"{venue}: the next")
+        assert fleet.consumer.count(of_eth) == left, venue
+        for body in _candles(fleet, venue):
+            told = Ohlcv.model_validate(body)
+            assert (told.closed, told.source, told.timestamp) == (True, "backfill", None)
+        await eventually(lambda: _as_rest_says(venue, fleet), 2 * TURN_S, f"{venue}: corrected", 5)
+        assert fleet.collector.candles.counts["failures"] == 0, venue
+
+
+async def _as_rest_says(venue: str, fleet: Fleet) -> bool:
+    """The last revision of each candle."""
+    latest = {body["start"]: body for body in _candles(fleet, venue)}
+    _, rows = await fleet.collector.client.fetch_candles(
+        listed(venue, BTC), "1m", min(latest), len(latest)
+    )
+    fields = ("start", "open", "high", "low", "close", "volume", "quote_volume")
+    said = [tuple(getattr(row, field) for field in fields) for row in rows if row.start in latest]
+    return said == [tuple(latest[start][field] for field in fields) for start in sorted(latest)]
 
 
 def _config(simulator: Simulator, venue: str) -> dict[str, Any]:

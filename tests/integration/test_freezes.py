@@ -32,7 +32,7 @@ THAWED_S, HEALED_S = 5.0, 5.0
 #: How old a book may be that goes into FuturesData; below the length of the freeze.
 BOOK_AGE_S = 5.0
 #: Venues that end the connections of a client which does not answer; the others wait for it.
-GIVE_UP = ("htx", "okx")
+GIVE_UP = ("htx", "okx", "coinbaseinternational")
 #: What file descriptors and tasks may differ by at two moments: requests that are under way.
 SPREAD = 12
 

@@ -18,7 +18,7 @@ from workers.collector.catalogue.row import StreamKind, Subscription
 
 BTC, ETH, DOGE = "BTC/USDT:USDT", "ETH/USDT:USDT", "DOGE/USDT:USDT"
 #: Venues whose best prices come with their tickers.
-TICKER_QUOTES = ("bybit", "bitget")
+TICKER_QUOTES = ("bybit", "bitget", "krakenfutures")
 RATES = ("--ticker-rate", "5", "--book-rate", "5", "--trade-rate", "4", "--symbols", "4")
 
 
