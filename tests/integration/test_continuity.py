@@ -18,7 +18,7 @@ BTC, ETH, DOGE = "BTC/USDT:USDT", "ETH/USDT:USDT", "DOGE/USDT:USDT"
 SYMBOLS = (BTC, ETH, DOGE)
 RATES = ("--ticker-rate", "2", "--book-rate", "2", "--trade-rate", "8", "--symbols", "4")
 #: Venues whose stream begins with the trades before it.
-REPEATING = ("bitget",)
+REPEATING = ("bitget", "krakenfutures")
 _AWAY_S = 4.0
 
 
@@ -67,7 +67,7 @@ async def _restarted(
         wire.consumers.append(fleet.consumer)
         await eventually(lambda: _restarts(wire) == 3, 40, f"{venue}: restarts repaired", 0.1)
         counts: Counter[str] = Counter()
-        for symbol in SYMBOLS:
+        for symbol in symbols:
             counts += await _accounted(fleet, simulator, wire, symbol)
     if venue not in REPEATING:
         assert counts["backfill"] >= 3 * 8 * (_AWAY_S - 1) / 2, f"{venue}: {counts}"

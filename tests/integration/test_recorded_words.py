@@ -16,7 +16,7 @@ from shared.tasks import ended
 from simulator.happening import Rates
 from simulator.recorded import RECORDED, Recorded
 from simulator.server import Server, Settings
-from tests.venues import VENUES, listed
+from tests.venues import VENUES, listed, timeframes
 from tests.waiting import eventually
 from workers.collector.access import Access
 from workers.collector.catalogue import CATALOGUE
@@ -28,7 +28,6 @@ from workers.collector.recording.tape import Tape
 
 SYMBOLS = ("BTC/USDT:USDT", "ETH/USDT:USDT")
 TIMEFRAMES = ("1m", "5m", "1h", "4h", "1d")
-NOT_THERE = {"coinbaseinternational": ("4h",)}
 
 
 class Ignoring:
@@ -69,12 +68,12 @@ def symbols(venue: str) -> list[str]:
 
 
 def subscriptions(venue: str) -> list[Subscription]:
-    timeframes = [one for one in TIMEFRAMES if one not in NOT_THERE.get(venue, ())]
+    collected = [one for one in TIMEFRAMES if one in timeframes(venue)]
     return [
         Subscription(kind, symbol, timeframe)
         for symbol in symbols(venue)
         for kind in CATALOGUE[venue].streams
-        for timeframe in (timeframes if kind is StreamKind.CANDLES else ("",))
+        for timeframe in (collected if kind is StreamKind.CANDLES else ("",))
     ]
 
 

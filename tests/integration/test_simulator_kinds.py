@@ -19,11 +19,10 @@ from tests.integration.test_simulator_ccxt import (
     market,
     sent,
 )
-from tests.venues import TRADE_ID_FIELDS, VENUES, listed
+from tests.venues import TRADE_ID_FIELDS, VENUES, listed, timeframes
 
 SPANS = {"1m": 1, "5m": 5, "15m": 15, "30m": 30, "1h": 60, "4h": 240}
 UTC_DAYS = {"binance", "bybit", "htx", "gate", "coinbaseinternational"}
-NOT_THERE = {"coinbaseinternational": {"4h"}}
 WITH_FORM = [venue for venue in VENUES if venue not in WITHOUT_FORM]
 #: krakenfutures streams no candles; ccxt leaves out its open interest, and most of its day.
 MOST = [venue for venue in VENUES if venue != "krakenfutures"]
@@ -54,7 +53,7 @@ async def test_candles_of_every_width_are_the_models(venues: Server, venue: str)
         model = market(venues, venue)
         symbol = listed(venue, BTC)
         spans = SPANS | ({"1d": 1440} if venue in UTC_DAYS else {})
-        for frame in spans.keys() - NOT_THERE.get(venue, set()):
+        for frame in spans.keys() & timeframes(venue):
             span, streamed = spans[frame], (await exchange.watch_ohlcv(symbol, frame))[-1]
             assert (
                 streamed[0] == model.candles.current(span, model.now_ms // 60_000).minute * 60_000
