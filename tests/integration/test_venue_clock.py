@@ -13,7 +13,7 @@ from workers.collector.heartbeat import heartbeat
 
 BTC = "BTC/USDT:USDT"
 #: By their header `Date` alone a venue's time is known to the second.
-COARSE = ("binance", "okx", "coinbaseinternational")
+COARSE = ("binance", "okx", "krakenfutures", "coinbaseinternational")
 SKEW_MS = -12_000
 
 

@@ -48,7 +48,8 @@ class Heard(Session):
 
 @pytest.fixture
 def venue() -> Venue:
-    return open_venue(DIALECTS[NAME], instruments(NAME, 2), 7, Rates(trade=50), Truth())
+    rates = Rates(trade=50, liquidation=600)
+    return open_venue(DIALECTS[NAME], instruments(NAME, 2), 7, rates, Truth())
 
 
 @pytest.fixture
@@ -141,6 +142,8 @@ def test_trades_are_numbered_without_holes_and_paged_by_that(venue: Venue) -> No
     assert [row["trade_seq"] for row in ascending] == newest[::-1][:3]
     default = result(venue, "get_last_trades_by_instrument", instrument_name=BTC)
     assert len(default["trades"]) == 10
+    marked = {row["trade_seq"] for row in streamed if row.get("liquidation") == "T"}
+    assert marked == {*made.forced} & {*numbers} != set()
     rows = {row["trade_seq"]: row for row in streamed}
     assert all(rows.get(row["trade_seq"], row)["amount"] == row["amount"] for row in older)
 

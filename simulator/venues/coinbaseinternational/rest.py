@@ -184,8 +184,11 @@ def _pairs(market: Market, side: Iterable[tuple[int, int]]) -> list[list[float]]
 
 
 def deal(market: Market, trade: Trade) -> Row:
-    """`trade_seq` counts the trades of a contract, `trade_id` those of a currency."""
+    """`trade_seq` counts the trades of a contract, `trade_id` those of a currency; of a liquidation
+    it says whose: the taker's."""
+    forced = {"liquidation": "T"} if trade.id in market.forced else {}
     return {
+        **forced,
         "trade_seq": trade.id,
         "trade_id": f"{market.instrument.quote}-{trade.first_fill}",
         "timestamp": trade.t_ms,
