@@ -27,6 +27,13 @@ _PERIODS = {
 class Htx(HotFrames, ccxt.pro.htx):
     """`ch` is `market.{market id}.{channel}…`; sizes are contracts."""
 
+    has: dict[str, Any]
+
+    def __init__(self, config: dict[str, Any]) -> None:
+        super().__init__(config)
+        # ccxt says that it has it, and has it for inverse contracts alone.
+        self.has = self.has | {"fetchFundingRates": False}
+
     def peel(self, frame: Any) -> Sequence[Event] | None:
         channel = frame.get("ch") if type(frame) is dict else None
         if type(channel) is not str:
