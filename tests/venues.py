@@ -130,10 +130,14 @@ class Simulator:
         still be on their way to disk."""
         return self._log.events(venue, *names)
 
-    def trades_sent(self, venue: str) -> dict[str, set[str]]:
+    def trades_sent(
+        self, venue: str, since_ns: int = 0, until_ns: int = 2**63
+    ) -> dict[str, set[str]]:
         """Ids of the trades that were sent, by symbol."""
         sent: dict[str, set[str]] = {}
         for event in self.events(venue, "sent"):
+            if not since_ns <= event["t"] < until_ns:
+                continue
             # coinbaseinternational's candles are `chart.trades`.
             if "rade" in event["channel"] and not event["channel"].startswith("chart."):
                 ids = event["ids"][TRADE_ID_FIELDS[venue]]
