@@ -220,9 +220,11 @@ def change(market: Market) -> float:
 
 
 def settled(market: Market, one: Funding) -> dict[str, object]:
+    """Both rates stay as they were, whatever the price is by now."""
+    price = market.price(market.candles.close_at(one.next_ms))
     return {
         "timestamp": iso(one.next_ms),
-        "fundingRate": absolute(market, one.rate),
+        "fundingRate": round(one.rate * price, 18),
         "relativeFundingRate": one.rate,
     }
 
