@@ -2,7 +2,16 @@
 
 from shared.errors import ConfigurationError
 
-VENUES = ("binance", "bybit", "bitget", "htx", "gate", "okx")
+VENUES = (
+    "binance",
+    "bybit",
+    "bitget",
+    "htx",
+    "gate",
+    "okx",
+    "krakenfutures",
+    "coinbaseinternational",
+)
 
 #: Names that users write for venues whose canonical name differs.
 ALIASES = {

@@ -5,6 +5,7 @@ their best level, which is last, and one mapping holds the sizes of both.
 """
 
 from bisect import bisect_left, insort
+from collections.abc import Iterator
 
 View = dict[int, int]
 """Sizes in units by key."""
@@ -62,6 +63,12 @@ class Book:
         """Absolute sizes of all levels touched after `update_id`, 0 where the level is gone."""
         keys = self._journal[max(0, update_id - self._journal_from) :]
         return {key: self.sizes.get(key, 0) for key in keys}
+
+    def each_since(self, update_id: int) -> Iterator[tuple[int, int, int]]:
+        """Every change after `update_id`: its number, the key, and the size there by now."""
+        start = max(0, update_id - self._journal_from)
+        for number, key in enumerate(self._journal[start:], self._journal_from + start + 1):
+            yield number, key, self.sizes.get(key, 0)
 
     def view(self, depth: int) -> View:
         """The best `depth` levels of each side, best bid first, then best ask first."""

@@ -105,6 +105,9 @@ class Dialect(ABC):
     def receive(self, session: "Session", text: str) -> None:
         """A client's text frame."""
 
+    def opened(self, session: "Session") -> None:  # noqa: B027 - most venues wait
+        """What the venue says to a new client by itself."""
+
     def heartbeat(self, session: "Session", now_ms: int) -> None:  # noqa: B027 - most venues wait
         """Once a second for each client."""
 

@@ -19,6 +19,7 @@ TRADES_KEPT = 2000
 """The longest window a venue serves without paging (htx: 2000)."""
 TRADES_FOLLOWED = 20_000
 """The same once somebody follows a market and may page back: 300 bytes each, 6 MB a market."""
+FORCED_KEPT = 1000
 LIQUIDATION_SIZE = 3
 """How many typical sizes a liquidation is on average."""
 LEAD_EVENTS = 400
@@ -46,6 +47,8 @@ class Market:
         self.stirs = self.rng.randrange(10**6, 10**8)
         """Counts the moments at which depth is pushed."""
         self.trades: deque[Trade] = deque(maxlen=TRADES_KEPT)
+        self.forced: deque[int] = deque(maxlen=FORCED_KEPT)
+        """Ids of the trades that liquidations made."""
         self.listed = True
         self._trade_id = self.rng.randrange(10**8, 2 * 10**9)
         self._fill_id = self._trade_id * 2 + 1
@@ -262,7 +265,9 @@ class Market:
     def _liquidate(self) -> Event:
         """A forced order of its own is a trade as well."""
         size = 1 + int(self._force.expovariate(1.0) * LIQUIDATION_SIZE * self.typical_size)
-        return self._deal(size, self._force.random() < 0.5)
+        event = self._deal(size, self._force.random() < 0.5)
+        self.forced.append(self._trade_id)
+        return event
 
     def _deal(self, size: int, buys: bool) -> Event:
         """A trade at the best price; what it met is replaced by a new size."""
@@ -301,7 +306,7 @@ class Market:
         return self._trade_id
 
     def price(self, ticks: float) -> float:
-        """`ticks` as USDT, exact to the tick's places for whole ticks."""
+        """`ticks` in quote currency, exact to the tick's places for whole ticks."""
         return round(ticks * self._tick, self.instrument.price_places + 4)
 
     def price_text(self, ticks: int) -> str:
@@ -319,18 +324,18 @@ class Market:
         return round(units * self._unit, self.instrument.size_places)
 
     def quote(self, turnover: int) -> float:
-        """A turnover in ticks x units as USDT."""
+        """A turnover in ticks x units in quote currency."""
         return turnover * self._tick * self._unit
 
     @property
     def mark(self) -> float:
-        """Middle of the book, USDT."""
+        """Middle of the book, in quote currency."""
         middle = (self.book.best_bid + self.book.best_ask) / 2
         return round(middle * self._tick, self.instrument.price_places + 2)
 
     @property
     def index(self) -> float:
-        """USDT; the perpetual trades at a small premium that comes and goes."""
+        """In quote currency; the perpetual trades at a small premium that comes and goes."""
         premium = 2e-4 * math.sin(self.now_ms / 600_000 + self.phase * 6)
         return round(self.mark / (1 + premium), self.instrument.price_places + 2)
 

@@ -211,6 +211,7 @@ class Server:
         session = Session(venue, self._connections, path, socket)
         session.attach(request.transport)
         venue.sessions[session.number] = session
+        venue.dialect.opened(session)
         self.truth.note(venue.name, "open", conn=session.number, path=path)
         if venue.faults.active:
             venue.faults.opened(session)

@@ -3,16 +3,25 @@
 from dataclasses import dataclass, field
 from decimal import Decimal
 
-VENUES = ("binance", "bybit", "bitget", "htx", "gate", "okx")
+VENUES = (
+    "binance",
+    "bybit",
+    "bitget",
+    "htx",
+    "gate",
+    "okx",
+    "krakenfutures",
+    "coinbaseinternational",
+)
 
 
 @dataclass(frozen=True, slots=True)
 class Listing:
-    """A base currency as all venues list it against USDT.
+    """A base currency as all venues list it against the dollar of their choice.
 
-    `price` (USDT) is where its walk starts and what it reverts to; `tick` is the price step; `step`
-    the size step in base currency of venues that trade base currency; the contract sizes
-    (base currency a contract) belong to the venues that count sizes in contracts.
+    `price` (of that dollar) is where its walk starts and what it reverts to; `tick` is the price
+    step; `step` the size step in base currency of venues that trade base currency; the contract
+    sizes (base currency a contract) belong to the venues that count sizes in contracts.
     """
 
     base: str
@@ -57,10 +66,27 @@ LISTINGS = (
     Listing("币安人生", "0.21", "0.00001", "1", "10", "10", "10"),
 )
 
-NOT_LISTED = {"htx": {"SOL"}, "bitget": {"ALGO"}, "gate": {"ICP"}}
+NOT_LISTED = {
+    "htx": {"SOL"},
+    "bitget": {"ALGO"},
+    "gate": {"ICP"},
+    "krakenfutures": {"1000PEPE", "币安人生"},
+}
 
-SEPARATOR = {"htx": "-", "gate": "_", "okx": "-"}
-SUFFIX = {"okx": "-SWAP"}
+QUOTES = {"krakenfutures": "USD", "coinbaseinternational": "USDC"}
+"""What contracts are quoted and settled in, where that is not USDT."""
+IDS = {
+    "htx": "{base}-{quote}",
+    "gate": "{base}_{quote}",
+    "okx": "{base}-{quote}-SWAP",
+    "krakenfutures": "PF_{base}{quote}",
+    "coinbaseinternational": "{base}_{quote}-PERPETUAL",
+}
+"""How a venue writes the id of a contract, where that is not base and quote in one word."""
+BASE_NAMES = {"krakenfutures": {"BTC": "XBT"}}
+"""What a venue calls a base currency in its ids, where that is another name."""
+HOURLY = frozenset({"krakenfutures", "coinbaseinternational"})
+"""Settle funding each hour."""
 OKX_LOT = Decimal("0.01")
 """The size step there, in contracts."""
 
@@ -76,6 +102,7 @@ class Instrument:
 
     venue: str
     base: str
+    quote: str
     id: str
     symbol: str
     start_ticks: int
@@ -94,6 +121,22 @@ class Instrument:
 
 def _places(step: Decimal) -> int:
     return max(0, -int(step.as_tuple().exponent))
+
+
+def quote_of(venue: str) -> str:
+    """What the contracts of `venue` are quoted and settled in."""
+    return QUOTES.get(venue, "USDT")
+
+
+def base_name(venue: str, base: str) -> str:
+    """What `venue` calls a base currency."""
+    return BASE_NAMES.get(venue, {}).get(base, base)
+
+
+def market_id(venue: str, base: str) -> str:
+    """What `venue` calls its contract of a base currency."""
+    form = IDS.get(venue, "{base}{quote}")
+    return form.format(base=base_name(venue, base), quote=quote_of(venue))
 
 
 def instruments(venue: str, count: int | None = None) -> list[Instrument]:
@@ -123,15 +166,22 @@ def instrument(venue: str, base: str, price: str) -> Instrument:
 def _instrument(venue: str, index: int, listing: Listing) -> Instrument:
     units = {"htx": listing.htx_contract, "gate": listing.gate_contract}
     units["okx"] = str(Decimal(listing.okx_contract) * OKX_LOT)
-    tick = Decimal(listing.tick)
+    tick, quote = Decimal(listing.tick), quote_of(venue)
     return Instrument(
         venue=venue,
         base=listing.base,
-        id=f"{listing.base}{SEPARATOR.get(venue, '')}USDT{SUFFIX.get(venue, '')}",
-        symbol=f"{listing.base}/USDT:USDT",
+        quote=quote,
+        id=market_id(venue, listing.base),
+        symbol=f"{listing.base}/{quote}:{quote}",
         start_ticks=int(Decimal(listing.price) / tick),
         tick=tick,
         unit=Decimal(units.get(venue, listing.step)),
-        funding_hours=4 if index % 5 == 4 else 8,
+        funding_hours=_funding_hours(venue, index),
         lot=OKX_LOT if venue == "okx" else Decimal(1),
     )
+
+
+def _funding_hours(venue: str, index: int) -> int:
+    if venue in HOURLY:
+        return 1
+    return 4 if index % 5 == 4 else 8

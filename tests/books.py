@@ -3,8 +3,9 @@ its book truly was at each update."""
 
 import gzip
 import random
+from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from time import time
 from typing import Any
 
@@ -21,8 +22,10 @@ from workers.collector.events import BookUpdate
 from workers.collector.venues.binance import Binance
 from workers.collector.venues.bitget import Bitget
 from workers.collector.venues.bybit import Bybit
+from workers.collector.venues.coinbaseinternational import Coinbaseinternational
 from workers.collector.venues.gate import Gate
 from workers.collector.venues.htx import Htx
+from workers.collector.venues.krakenfutures import KrakenFutures
 from workers.collector.venues.okx import Okx
 
 Levels = list[list[float]]
@@ -44,7 +47,6 @@ _SUBSCRIBE: dict[str, Callable[[str], object]] = {
         "data_type": "incremental",
         "id": "1",
     },
-    "okx": lambda id_: {"op": "subscribe", "args": [{"channel": "books", "instId": id_}]},
     "gate": lambda id_: {
         "id": 1,
         "time": 1,
@@ -52,9 +54,18 @@ _SUBSCRIBE: dict[str, Callable[[str], object]] = {
         "event": "subscribe",
         "payload": [id_, "100ms", "100"],
     },
+    "okx": lambda id_: {"op": "subscribe", "args": [{"channel": "books", "instId": id_}]},
+    "krakenfutures": lambda id_: {"event": "subscribe", "feed": "book", "product_ids": [id_]},
+    "coinbaseinternational": lambda id_: {
+        "jsonrpc": "2.0",
+        "id": 1,
+        "method": "public/subscribe",
+        "params": {"channels": [f"book.{id_}.100ms"]},
+    },
 }
 _PATHS: dict[str, tuple[str, str, str, dict[str, str]]] = {
     "okx": ("/ws/v5/public", "", "", {}),
+    "krakenfutures": ("/ws/v1", "", "", {}),
     "binance": ("/public/ws/0", "/fapi/v1/depth", "symbol", {"limit": "1000"}),
     "gate": (
         "/v4/ws/usdt",
@@ -70,8 +81,11 @@ _CLASSES: dict[str, Any] = {
     "htx": Htx,
     "gate": Gate,
     "okx": Okx,
+    "krakenfutures": KrakenFutures,
+    "coinbaseinternational": Coinbaseinternational,
 }
-VENUES = tuple(_SUBSCRIBE)
+#: Who tells each change of a level by itself: a moment of the market is several frames.
+_ONE_BY_ONE = frozenset({"krakenfutures"})
 
 
 class _Socket(Session):
@@ -108,20 +122,29 @@ class BookWire:
         self._amounts: dict[int, float] = {}  # by units
         self._now_ms = time() * 1000
         self._sim.now_ms = lambda: self._now_ms  # type: ignore[method-assign]
+        self._levels = _Levels()
+        self._coming: deque[Moment] = deque()
         self._socket = self._open()
         self.random = random.Random(seed)
 
     def subscribe(self) -> list[Moment]:
         """A new subscription; what it brings at once."""
+        self._coming.clear()
         self._socket.leave_all()
         self._socket = self._open()
         return self._moments()
 
     def step(self) -> list[Moment]:
-        """What the next moments bring."""
-        self._now_ms += STEP_MS
-        self._sim.drive()
-        return self._moments()
+        """What the next moments bring; the next change, where these are told one by one."""
+        if not self._coming:
+            self._now_ms += STEP_MS
+            self._sim.drive()
+            self._coming.extend(self._moments())
+        return [self._coming.popleft() for _ in range(1 if self._one_by_one else len(self._coming))]
+
+    @property
+    def _one_by_one(self) -> bool:
+        return self.venue in _ONE_BY_ONE
 
     def snapshot(self) -> BookUpdate:
         """The answer of the REST request from which the collector would start."""
@@ -165,12 +188,45 @@ class BookWire:
 
     def _moments(self) -> list[Moment]:
         sent, self._socket.sent = self._socket.sent, []
-        return [
+        moments = [
             Moment(event, *book)
             for payload, book in sent
             for event in self._peel(orjson.loads(payload)) or ()
             if isinstance(event, BookUpdate)
         ]
+        return self._one_after_another(moments) if self._one_by_one else moments
+
+    def _one_after_another(self, moments: list[Moment]) -> list[Moment]:
+        """The market is ahead of a frame by those that follow at the same moment: what the book is
+        after each is counted here, and after the last of them is what the market has."""
+        counted = [
+            replace(moment, bids=bids, asks=asks)
+            for moment in moments
+            for bids, asks in (self._levels.after(moment.update, self._depth),)
+        ]
+        assert counted[-1:] == moments[-1:]
+        return counted
+
+
+class _Levels:
+    """Both sides of a book by price, as its updates say."""
+
+    def __init__(self) -> None:
+        self._sides: tuple[dict[float, float], dict[float, float]] = {}, {}
+
+    def after(self, update: BookUpdate, depth: int) -> tuple[Levels, Levels]:
+        """The best `depth` levels of bids and of asks."""
+        if update.snapshot:
+            self._sides = {}, {}
+        for side, levels in zip(self._sides, (update.bids, update.asks), strict=True):
+            side.update({float(level[0]): float(level[1]) for level in levels})
+            for price in [float(level[0]) for level in levels if not float(level[1])]:
+                side.pop(price, None)
+        bids, asks = self._sides
+        return (
+            [[price, bids[price]] for price in sorted(bids, reverse=True)[:depth]],
+            [[price, asks[price]] for price in sorted(asks)[:depth]],
+        )
 
 
 def _payload(frame: bytes) -> bytes:

@@ -23,15 +23,15 @@ def start(minute: int) -> int:
 class World(Recording):
     """One symbol's candles of one minute, a venue whose REST has `rows`, and time to move."""
 
-    def __init__(self, *, contracts: bool = False) -> None:
+    def __init__(self, *, contracts: bool = False, streamed: bool = True) -> None:
         super().__init__()
         self.rows: dict[int, Candle] = {}  # by minute
         self.asked: list[tuple[int, int]] = []
         self.away = False
         self.missing: list[tuple[int, int]] = []
-        feed = CandleFeed(page=50, contracts=contracts)
+        feed = CandleFeed(page=50, contracts=contracts, streamed=streamed)
         log = logging.getLogger("test")
-        self.candles = Candles(feed, self.publishing, self, log)
+        self.candles = Candles(feed, self.publishing, self, log, ("1m",))
         self.candles.on_missing(self._missing)
         self.candles.set_symbols([self.parts])
         self.intake.route(Candle, self.candles.take)

@@ -149,7 +149,7 @@ async def collecting(
 
 class Played:
     """On which venues `each_venue` plays: in the short suite on one of each sort of book check,
-    since six collectors in one process need most of a processor. `make verify` has them all."""
+    since eight collectors in one process need most of a processor. `make verify` has them all."""
 
     venues: Sequence[str] = ("binance", "bitget", "okx")
 

@@ -11,9 +11,9 @@ from hypothesis import settings
 
 from cli.broker_node import Node
 from shared.errors import BrokerError, ConfigurationError
-from tests.books import VENUES
 from tests.brokers import SessionBroker, Vhosts, private_node, session_broker
 from tests.collecting import Played
+from tests.venues import VENUES
 
 pytest_plugins = ["tests.report", "tests.lanes"]
 

@@ -55,7 +55,14 @@ class SettlingOutbox(RecordingOutbox):
 class Station(Recording):
     """A Continuity over trades that are real, and other feeds that only listen."""
 
-    def __init__(self, directory: Path, *, dense: bool = False, collects: bool = True) -> None:
+    def __init__(
+        self,
+        directory: Path,
+        *,
+        dense: bool = False,
+        collects: bool = True,
+        row: str = "bybit",
+    ) -> None:
         super().__init__()
         outbox: Any = SettlingOutbox()
         self.facts, self.ledger, self.outbox = outbox.facts, outbox.ledger, outbox
@@ -64,7 +71,7 @@ class Station(Recording):
         self.told_books: list[tuple[str, str]] = []
         self.trades = Trades(self.publishing, dense=dense)
         self.continuity = Continuity(
-            replace(CATALOGUE["bybit"], trades=self.venue.feed),
+            replace(CATALOGUE[row], trades=self.venue.feed),
             self.publishing,
             Origin("x", "w", "w/1"),
             self._feeds(),

@@ -14,6 +14,9 @@ from typing import Any
 import aiohttp
 import orjson
 
+from shared.timeframes import TIMEFRAMES_MS
+from simulator.universe import quote_of
+
 TRADE_ID_FIELDS = {
     "binance": "a",
     "bybit": "i",
@@ -21,8 +24,24 @@ TRADE_ID_FIELDS = {
     "htx": "id",
     "gate": "id",
     "okx": "tradeId",
+    "krakenfutures": "uid",
+    "coinbaseinternational": "trade_seq",
 }
-VENUES = ("binance", "bybit", "bitget", "htx", "gate", "okx")
+VENUES = (
+    "binance",
+    "bybit",
+    "bitget",
+    "htx",
+    "gate",
+    "okx",
+    "krakenfutures",
+    "coinbaseinternational",
+)
+
+
+def listed(venue: str, symbol: str) -> str:
+    """The contract that is `symbol` in USDT, or a key made of it, in what `venue` quotes."""
+    return symbol.replace("USDT", quote_of(venue))
 
 
 class Truth:
@@ -48,6 +67,11 @@ class Truth:
         for line in whole.splitlines():
             event = orjson.loads(line)
             self._lines.setdefault((event.get("venue", ""), event["event"]), []).append(line)
+
+
+def timeframes(venue: str) -> tuple[str, ...]:
+    """The lengths of candles that `venue` has, of those that the fleet knows."""
+    return tuple(one for one in TIMEFRAMES_MS if (venue, one) != ("coinbaseinternational", "4h"))
 
 
 @dataclass(frozen=True)
@@ -106,11 +130,16 @@ class Simulator:
         still be on their way to disk."""
         return self._log.events(venue, *names)
 
-    def trades_sent(self, venue: str) -> dict[str, set[str]]:
+    def trades_sent(
+        self, venue: str, since_ns: int = 0, until_ns: int = 2**63
+    ) -> dict[str, set[str]]:
         """Ids of the trades that were sent, by symbol."""
         sent: dict[str, set[str]] = {}
         for event in self.events(venue, "sent"):
-            if "rade" in event["channel"]:
+            if not since_ns <= event["t"] < until_ns:
+                continue
+            # coinbaseinternational's candles are `chart.trades`.
+            if "rade" in event["channel"] and not event["channel"].startswith("chart."):
                 ids = event["ids"][TRADE_ID_FIELDS[venue]]
                 sent.setdefault(event["symbol"], set()).update(map(str, ids))
         return sent

@@ -10,8 +10,8 @@ import aiohttp
 import orjson
 
 from simulator.server import Server
+from tests.venues import listed
 
-VENUES = ("binance", "bybit", "bitget", "htx", "gate", "okx")
 PATHS = {
     "binance": "ws",
     "bybit": "v5/public/linear",
@@ -19,8 +19,16 @@ PATHS = {
     "htx": "linear-swap-ws",
     "gate": "v4/ws/usdt",
     "okx": "ws/v5/public",
+    "krakenfutures": "ws/v1",
+    "coinbaseinternational": "ws/api/v2",
 }
-IDS = {"htx": "BTC-USDT", "gate": "BTC_USDT", "okx": "BTC-USDT-SWAP"}
+IDS = {
+    "htx": "BTC-USDT",
+    "gate": "BTC_USDT",
+    "okx": "BTC-USDT-SWAP",
+    "krakenfutures": "PF_XBTUSD",
+    "coinbaseinternational": "BTC_USDC-PERPETUAL",
+}
 BOOKS = {
     "binance": "u",
     "bybit": "u",
@@ -28,6 +36,8 @@ BOOKS = {
     "htx": "version",
     "gate": "u",
     "okx": "seqId",
+    "krakenfutures": "seq",
+    "coinbaseinternational": "change_id",
 }
 
 
@@ -54,10 +64,17 @@ def command(venue: str, what: str, add: bool = True) -> dict[str, Any]:
         case "okx":
             row = {"channel": "trades" if trades else "books", "instId": "BTC-USDT-SWAP"}
             return {"op": verb, "args": [row]}
+        case "krakenfutures":
+            feed = "trade" if trades else "book"
+            return {"event": verb, "feed": feed, "product_ids": ["PF_XBTUSD"]}
         case "htx":
             kind = "trade.detail" if trades else "depth.size_20.high_freq"
             key = "sub" if add else "unsub"
             return {key: f"market.BTC-USDT.{kind}", "data_type": "incremental", "id": "1"}
+        case "coinbaseinternational":
+            channel = f"{'trades' if trades else 'book'}.BTC_USDC-PERPETUAL.100ms"
+            method = f"public/{verb}"
+            return {"jsonrpc": "2.0", "id": 1, "method": method, "params": {"channels": [channel]}}
     channel = "futures.trades" if trades else "futures.order_book_update"
     payload = ["BTC_USDT"] if trades else ["BTC_USDT", "100ms", "20"]
     return {"id": 1, "channel": channel, "event": verb, "payload": payload}
@@ -84,6 +101,7 @@ class Wire:
     def __init__(self, server: Server, venue: str, http: aiohttp.ClientSession) -> None:
         self.server, self.venue, self.http = server, venue, http
         self.root = f"http://127.0.0.1:{server.port}"
+        self.btc = listed(venue, "BTC/USDT:USDT")
 
     async def asked(self, method: str, route: str, /, **body: Any) -> tuple[int, Any]:
         async with self.http.request(method, self.root + route, json=body or None) as answer:

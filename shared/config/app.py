@@ -61,7 +61,8 @@ class AppConfig(BaseSettings):
     exchanges: tuple[VenueName, ...] = Field(
         min_length=1,
         description="venues, by the names that they shall have on the wire: `binance`, `bybit`, "
-        "`bitget`, `htx` (or `huobi`), `gate` (or `gateio`), `okx`",
+        "`bitget`, `htx` (or `huobi`), `gate` (or `gateio`), `okx`, "
+        "`krakenfutures` (or `kraken`), `coinbaseinternational` (or `coinbase`)",
     )
     symbols: tuple[SymbolName, ...] = Field(
         default=(),

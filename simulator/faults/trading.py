@@ -6,7 +6,7 @@ from pydantic import Field
 
 from simulator.faults.fault import Fault, Refused, Wish
 from simulator.market import Market
-from simulator.universe import instrument
+from simulator.universe import instrument, quote_of
 
 
 class MarketWish(Wish):
@@ -63,20 +63,21 @@ class Delist(Fault):
 
 class ListWish(MarketWish):
     price: float = Field(1.0, gt=0)
-    """USDT, where its walk starts, for a base currency that no venue knows yet."""
+    """In quote currency, where its walk starts, for a base currency that no venue knows yet."""
 
 
 class List(Fault):
     name = "list"
-    summary = "lists a new market (BASE/USDT:USDT), for good"
+    summary = "lists a new market (BASE/USDT:USDT, or in what the venue quotes), for good"
     wishes = ListWish
 
     def start(self) -> None:
         assert isinstance(self.wish, ListWish)
         symbol = self.wish.symbol
         base, _, rest = symbol.partition("/")
-        if not base or rest != "USDT:USDT":
-            raise Refused(f"{symbol} is no linear perpetual in USDT")
+        quote = quote_of(self.venue.name)
+        if not base or rest != f"{quote}:{quote}":
+            raise Refused(f"{symbol} is no linear perpetual in {quote}")
         new = instrument(self.venue.name, base, f"{self.wish.price:f}")
         if self.venue.find(new.id) is not None:
             raise Refused(f"{self.venue.name} has {symbol} already")

@@ -3,8 +3,10 @@
 from simulator.recorded.binance import RecordedBinance
 from simulator.recorded.bitget import RecordedBitget
 from simulator.recorded.bybit import RecordedBybit
+from simulator.recorded.coinbaseinternational import RecordedCoinbaseinternational
 from simulator.recorded.gate import RecordedGate
 from simulator.recorded.htx import RecordedHtx
+from simulator.recorded.krakenfutures import RecordedKrakenFutures
 from simulator.recorded.okx import RecordedOkx
 from simulator.recorded.words import Recorded
 
@@ -19,6 +21,8 @@ VENUES: dict[str, type[Recorded]] = {
         RecordedHtx,
         RecordedGate,
         RecordedOkx,
+        RecordedKrakenFutures,
+        RecordedCoinbaseinternational,
     )
 }
 """By venue, as the fleet's own recordings name it."""

@@ -8,8 +8,9 @@ from typing import Any
 
 import pytest
 
+from simulator.universe import quote_of
 from tests.collecting import Fleet, collecting, each_venue
-from tests.venues import Simulator
+from tests.venues import Simulator, listed
 from tests.waiting import eventually
 from workers.collector.books.orderbook import OrderBook
 
@@ -66,19 +67,20 @@ async def test_no_fault_makes_a_wrong_book_and_all_recover(
 async def _play(
     venue: str, simulator: Simulator, broker_url: str, directory: Path
 ) -> dict[str, dict[str, float]]:
-    config = simulator.config((venue,), symbols=[BTC, ETH, DOGE])
+    btc, eth, doge = (listed(venue, one) for one in (BTC, ETH, DOGE))
+    config = simulator.config((venue,), symbols=[btc, eth, doge])
     figures: dict[str, dict[str, float]] = {}
     async with collecting(venue, config, broker_url, directory) as fleet:
         await eventually(lambda: len(_live(fleet)) == 3, 40, f"{venue}: all books")
-        watch, unhurt = Watch(fleet, BTC), [Watch(fleet, ETH), Watch(fleet, DOGE)]
-        others = {symbol: _count(fleet, venue, symbol) for symbol in (ETH, DOGE)}
+        watch, unhurt = Watch(fleet, btc), [Watch(fleet, eth), Watch(fleet, doge)]
+        others = {symbol: _count(fleet, venue, symbol) for symbol in (eth, doge)}
         began = time.monotonic()
         for fault in FAULTS:
             if fault["fault"] != "wrong_checksum" or venue in ("bitget", "okx"):
                 figures[fault["fault"]] = await _broken(venue, simulator, fleet, watch, fault)
         before = len(watch.broken)
         for fault in HARMLESS:
-            await simulator.fault(venue, symbol=BTC, **fault)
+            await simulator.fault(venue, symbol=btc, **fault)
         await asyncio.sleep(1.5)
         assert len(watch.broken) == before, f"{venue}: harmless"
         passed = time.monotonic() - began
@@ -87,7 +89,7 @@ async def _play(
             assert rate >= 0.95 * RATE, f"{venue}: {symbol} has {rate:.2f} books a second"
         assert not any(other.broken for other in unhurt), f"{venue}: another symbol's book broke"
         await _equal(venue, simulator, fleet)
-    for symbol in (BTC, ETH, DOGE):
+    for symbol in (btc, eth, doge):
         for body in fleet.consumer.bodies(_key("orderbook", venue, symbol)):
             assert body["bids"][0][0] < body["asks"][0][0]
     return figures
@@ -97,8 +99,9 @@ async def _broken(
     venue: str, simulator: Simulator, fleet: Fleet, watch: Watch, fault: dict[str, Any]
 ) -> dict[str, float]:
     """Play one fault; seconds from its application to the loss, and from there to a right book."""
+    btc = listed(venue, BTC)
     known = len(watch.broken), len(watch.live)
-    id_ = await simulator.fault(venue, symbol=BTC, **fault)
+    id_ = await simulator.fault(venue, symbol=btc, **fault)
     what = f"{venue}: {fault['fault']}"
     await eventually(lambda: len(watch.broken) > known[0], 5, f"{what} noticed")
     await eventually(lambda: len(watch.live) > known[1], 15, f"{what} recovered")
@@ -121,8 +124,9 @@ async def _broken(
 
 async def _equal(venue: str, simulator: Simulator, fleet: Fleet) -> None:
     """The whole book, level by level, at an update that both name."""
+    btc, eth, doge = (listed(venue, one) for one in (BTC, ETH, DOGE))
     depth = fleet.collector.row.book.depth
-    for symbol in (BTC, ETH, DOGE):
+    for symbol in (btc, eth, doge):
         market_id = fleet.collector.client.markets[symbol].id
         contract = fleet.collector.client.markets[symbol].contract_size
 
@@ -162,7 +166,7 @@ def _live(fleet: Fleet) -> list[str]:
 
 
 def _key(kind: str, venue: str, symbol: str) -> str:
-    return f"{kind}.{venue}.{symbol.split('/')[0]}USDT"
+    return f"{kind}.{venue}.{symbol.split('/')[0]}{quote_of(venue)}"
 
 
 def _count(fleet: Fleet, venue: str, symbol: str) -> int:

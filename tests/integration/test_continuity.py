@@ -9,15 +9,16 @@ from typing import Any
 import orjson
 import pytest
 
+from simulator.universe import quote_of
 from tests.collecting import Consumer, Fleet, collecting, each_venue
-from tests.venues import Simulator, simulated_venues
+from tests.venues import Simulator, listed, simulated_venues
 from tests.waiting import eventually
 
 BTC, ETH, DOGE = "BTC/USDT:USDT", "ETH/USDT:USDT", "DOGE/USDT:USDT"
 SYMBOLS = (BTC, ETH, DOGE)
 RATES = ("--ticker-rate", "2", "--book-rate", "2", "--trade-rate", "8", "--symbols", "4")
 #: Venues whose stream begins with the trades before it.
-REPEATING = ("bitget",)
+REPEATING = ("bitget", "krakenfutures")
 _AWAY_S = 4.0
 
 
@@ -29,7 +30,7 @@ class Wire:
         self.consumers: list[Consumer] = []
 
     def of(self, kind: str, symbol: str) -> list[dict[str, Any]]:
-        key = f"{kind}.{self.venue}.{symbol.split('/')[0]}USDT"
+        key = f"{kind}.{self.venue}.{symbol.split('/')[0]}{quote_of(self.venue)}"
         return [body for consumer in self.consumers for body in consumer.bodies(key)]
 
     def latest_gaps(self) -> dict[str, dict[str, Any]]:
@@ -54,18 +55,19 @@ async def test_what_happens_while_a_collector_is_away_arrives_and_is_as_if_strea
 async def _restarted(
     venue: str, simulator: Simulator, broker_url: str, directory: Path
 ) -> dict[str, int]:
-    config = simulator.config((venue,), symbols=list(SYMBOLS))
+    symbols = [listed(venue, symbol) for symbol in SYMBOLS]
+    config = simulator.config((venue,), symbols=symbols)
     wire = Wire(venue)
     async with collecting(venue, config, broker_url, directory) as fleet:
         wire.consumers.append(fleet.consumer)
         await eventually(lambda: all(len(wire.of("trades", s)) > 10 for s in SYMBOLS), 40, venue)
-        await eventually(lambda: set(_marks(directory, venue)) == set(SYMBOLS), 10, venue)
+        await eventually(lambda: set(_marks(directory, venue)) == set(symbols), 10, venue)
     await asyncio.sleep(_AWAY_S)
     async with collecting(venue, config, broker_url, directory) as fleet:
         wire.consumers.append(fleet.consumer)
         await eventually(lambda: _restarts(wire) == 3, 40, f"{venue}: restarts repaired", 0.1)
         counts: Counter[str] = Counter()
-        for symbol in SYMBOLS:
+        for symbol in symbols:
             counts += await _accounted(fleet, simulator, wire, symbol)
     if venue not in REPEATING:
         assert counts["backfill"] >= 3 * 8 * (_AWAY_S - 1) / 2, f"{venue}: {counts}"

@@ -16,15 +16,15 @@ from pydantic import BaseModel
 
 from shared import messages
 from shared.clock import SystemClock
+from simulator.universe import quote_of
 from tests.collecting import Fleet, collecting, each_venue
 from tests.mutations import Mutations
-from tests.venues import TRADE_ID_FIELDS, Simulator
+from tests.venues import TRADE_ID_FIELDS, Simulator, listed
 from tests.waiting import eventually
 from workers.collector.catalogue.row import StreamKind
 from workers.collector.events import Acknowledged, BookUpdate, Candle, Summary
 
 BTC, ETH, DOGE = "BTC/USDT:USDT", "ETH/USDT:USDT", "DOGE/USDT:USDT"
-UNHURT = (ETH, DOGE)
 SEED = 20
 RATES = ("--ticker-rate", "5", "--book-rate", "5", "--trade-rate", "5", "--symbols", "4")
 #: Wrong frames between two turns of the event loop.
@@ -120,18 +120,19 @@ async def _all(
 async def _play(
     venue: str, simulator: Simulator, broker_url: str, directory: Path, count: int
 ) -> dict[str, float]:
+    btc, eth, doge = (listed(venue, one) for one in (BTC, ETH, DOGE))
     what = f"{venue}, seed {SEED}"
-    config = simulator.config((venue,), symbols=[BTC, ETH, DOGE])
+    config = simulator.config((venue,), symbols=[btc, eth, doge])
     async with collecting(venue, config, broker_url, directory) as fleet:
-        await eventually(lambda: _sound(fleet, (BTC, ETH, DOGE)), 40, f"{venue}: all up")
-        ids = [fleet.collector.client.markets[s].id for s in (BTC, ETH, DOGE)]
+        await eventually(lambda: _sound(fleet, (btc, eth, doge)), 40, f"{venue}: all up")
+        ids = [fleet.collector.client.markets[s].id for s in (btc, eth, doge)]
         samples = Samples(ids[0], tuple(ids[1:]))
         samples.listen(fleet.collector.client._ccxt)
         await eventually(lambda: len(samples.frames) >= 60, 30, f"{venue}: samples")
         broken = _broken_books(fleet)
         figures = await _fed(fleet, samples, count, what)
         assert not fleet.running.done(), f"{what}: the collector ended"
-        lost = [symbol for symbol in broken if symbol in UNHURT]
+        lost = [symbol for symbol in broken if symbol in (eth, doge)]
         assert not lost, f"{what}: books of other symbols broke: {lost}"
         assert figures["worst_ms"] < 1000, f"{what}: {figures}"
         await _recovers(fleet, venue, what)
@@ -139,7 +140,9 @@ async def _play(
         _nothing_unsound(fleet, venue, what)
         assert not fleet.collector.outbox.ledger.unbalanced(), what
         gaps = {
-            body["symbol"] for s in UNHURT for body in fleet.consumer.bodies(_key("gap", venue, s))
+            body["symbol"]
+            for s in (eth, doge)
+            for body in fleet.consumer.bodies(_key("gap", venue, s))
         }
         assert not gaps, f"{what}: gaps of other symbols: {gaps}"
     return figures
@@ -156,9 +159,10 @@ async def test_trades_that_come_twice_are_told_once_and_counted(
 
 
 async def _twice(venue: str, simulator: Simulator, broker_url: str, directory: Path) -> None:
-    config = simulator.config((venue,), symbols=[BTC, ETH, DOGE])
+    btc, eth, doge = (listed(venue, one) for one in (BTC, ETH, DOGE))
+    config = simulator.config((venue,), symbols=[btc, eth, doge])
     async with collecting(venue, config, broker_url, directory) as fleet:
-        await eventually(lambda: _sound(fleet, (BTC, ETH, DOGE)), 40, f"{venue}: all up")
+        await eventually(lambda: _sound(fleet, (btc, eth, doge)), 40, f"{venue}: all up")
         counts = fleet.collector.outbox.ledger["trades"]
         before = counts.deduplicated
         id_ = await simulator.fault(venue, "duplicate_trades", count=20, seed=SEED)
@@ -177,7 +181,7 @@ async def _twice(venue: str, simulator: Simulator, broker_url: str, directory: P
             5,
             f"{venue}: {counts.deduplicated - before} counted, {len(doubled())} were doubled",
         )
-        for symbol in (BTC, ETH, DOGE):
+        for symbol in (btc, eth, doge):
             ids = [b["id"] for b in fleet.consumer.bodies(_key("trades", venue, symbol))]
             assert len(ids) == len(set(ids)), f"{venue}, seed {SEED}: {symbol} twice"
         assert not fleet.collector.outbox.ledger.unbalanced(), venue
@@ -234,19 +238,20 @@ def _broken_books(fleet: Fleet) -> list[str]:
 
 async def _recovers(fleet: Fleet, venue: str, what: str) -> None:
     """The symbol whose frames were wrong has true data again: all of it, and soon."""
-    keys = [_key(kind, venue, BTC) for kind in ("ticker", "trades", "orderbook")]
+    btc, eth, doge = (listed(venue, one) for one in (BTC, ETH, DOGE))
+    keys = [_key(kind, venue, btc) for kind in ("ticker", "trades", "orderbook")]
     counts = {key: fleet.consumer.count(key) for key in keys}
     await eventually(
         lambda: all(fleet.consumer.count(key) > counts[key] + 2 for key in keys),
         60,
         f"{what}: BTC flows again",
     )
-    await eventually(lambda: _sound(fleet, (BTC, ETH, DOGE)), 60, f"{what}: all books")
+    await eventually(lambda: _sound(fleet, (btc, eth, doge)), 60, f"{what}: all books")
 
 
 async def _as_it_happened(simulator: Simulator, venue: str, fleet: Fleet, what: str) -> None:
     """The other symbols' trades: each once, with the prices that they had."""
-    for symbol in UNHURT:
+    for symbol in (listed(venue, one) for one in (ETH, DOGE)):
         key, market = _key("trades", venue, symbol), fleet.collector.client.markets[symbol]
         happened = {str(t["id"]): t for t in await simulator.trades(venue, market.id)}
         first = fleet.consumer.bodies(key)[0]["id"]
@@ -293,4 +298,4 @@ def _sound(fleet: Fleet, symbols: tuple[str, ...]) -> bool:
 
 
 def _key(kind: str, venue: str, symbol: str) -> str:
-    return f"{kind}.{venue}.{symbol.split('/')[0]}USDT"
+    return f"{kind}.{venue}.{symbol.split('/')[0]}{quote_of(venue)}"

@@ -17,9 +17,9 @@ import pytest
 
 from shared.broker import Broker
 from shared.topology import topology
-from tests.books import VENUES
+from simulator.universe import instrument, quote_of
 from tests.collecting import Consumer, Fleet, collecting, reading
-from tests.venues import Simulator, simulated_venues
+from tests.venues import VENUES, Simulator, listed, simulated_venues
 from tests.waiting import eventually
 
 ROOT = Path(__file__).parents[2]
@@ -32,13 +32,13 @@ THAWED_S, HEALED_S = 5.0, 5.0
 #: How old a book may be that goes into FuturesData; below the length of the freeze.
 BOOK_AGE_S = 5.0
 #: Venues that end the connections of a client which does not answer; the others wait for it.
-GIVE_UP = ("htx", "okx")
+GIVE_UP = ("htx", "okx", "coinbaseinternational")
 #: What file descriptors and tasks may differ by at two moments: requests that are under way.
 SPREAD = 12
 
 
 def key(kind: str, venue: str, symbol: str) -> str:
-    return f"{kind}.{venue}.{symbol.split('/')[0]}USDT"
+    return f"{kind}.{venue}.{symbol.split('/')[0]}{quote_of(venue)}"
 
 
 # --- a process that stands still
@@ -84,7 +84,7 @@ async def _freezes(
 async def process_of(
     venue: str, simulator: Simulator, broker_url: str, directory: Path
 ) -> AsyncIterator[asyncio.subprocess.Process]:
-    config = simulator.config((venue,), symbols=list(SYMBOLS))
+    config = simulator.config((venue,), symbols=[listed(venue, one) for one in SYMBOLS])
     config["collection"] = {"max_age": {"orderbook_s": BOOK_AGE_S}}
     path = directory / "config.json"
     path.write_bytes(orjson.dumps(config))
@@ -168,8 +168,7 @@ def _open_gaps(consumer: Consumer, venue: str) -> list[dict[str, Any]]:
 async def _every_trade(simulator: Simulator, consumer: Consumer, venue: str, symbol: str) -> None:
     """All that happened since the first one; one that came twice came under the same id."""
     market = symbol.split("/")[0]
-    market_id = {"htx": f"{market}-USDT", "gate": f"{market}_USDT", "okx": f"{market}-USDT-SWAP"}
-    rows = await simulator.trades(venue, market_id.get(venue, f"{market}USDT"))
+    rows = await simulator.trades(venue, instrument(venue, market, "1").id)
     happened, name = [str(row["id"]) for row in rows], key("trades", venue, symbol)
 
     def came() -> list[str]:
@@ -299,7 +298,7 @@ async def _all_collecting(
 
     async def keep(venue: str) -> None:
         (directory / venue).mkdir()
-        config = simulator.config((venue,), symbols=list(SYMBOLS))
+        config = simulator.config((venue,), symbols=[listed(venue, one) for one in SYMBOLS])
         async with collecting(venue, config, broker_url, directory / venue) as fleet:
             fleets[venue] = fleet
             await ready.wait()

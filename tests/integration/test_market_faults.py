@@ -10,9 +10,8 @@ from typing import Any
 import pytest
 
 from shared.symbols import symbol_key
-from tests.books import VENUES
 from tests.collecting import Fleet, collecting, each_venue
-from tests.venues import Simulator, simulated_venues
+from tests.venues import VENUES, Simulator, listed, simulated_venues
 from tests.waiting import eventually
 from workers.collector.heartbeat import heartbeat
 
@@ -28,6 +27,8 @@ QUOTES = {
     "htx": "bbo",
     "gate": "book_ticker",
     "okx": "bbo-tbt",
+    "krakenfutures": "ticker",
+    "coinbaseinternational": "quote",
 }
 #: Facts that may wait in memory: what the outbox keeps in flight of both classes, and its queues.
 PENDING_MAX = 20_000
@@ -121,11 +122,12 @@ async def test_a_delisted_symbol_goes_alone_and_a_new_one_comes_without_a_restar
 async def _come_and_go(
     venue: str, simulator: Simulator, broker_url: str, directory: Path
 ) -> dict[str, float]:
+    btc, eth, doge = (listed(venue, one) for one in (BTC, ETH, DOGE))
     what = f"{venue}, seed {SEED}"
-    config = simulator.config((venue,), symbols=[BTC, ETH, DOGE])
+    config = simulator.config((venue,), symbols=[btc, eth, doge])
     async with collecting(venue, config, broker_url, directory) as fleet:
-        await eventually(lambda: live(fleet, BTC, ETH, DOGE), 40, f"{what}: all up")
-        others = Others(fleet, simulator, venue, ETH, DOGE)
+        await eventually(lambda: live(fleet, btc, eth, doge), 40, f"{what}: all up")
+        others = Others(fleet, simulator, venue, eth, doge)
         listed_s = await _listed(venue, simulator, fleet, what)
         delisted_s = await _delisted(venue, simulator, fleet, what)
         share = await others.had(what)
@@ -135,29 +137,31 @@ async def _come_and_go(
 
 async def _listed(venue: str, simulator: Simulator, fleet: Fleet, what: str) -> float:
     """Seconds from the wish for a market that was just listed to its data."""
-    await simulator.fault(venue, "list", symbol=NEW, seed=SEED, price=2.5)
+    btc, eth, doge, new = (listed(venue, one) for one in (BTC, ETH, DOGE, NEW))
+    await simulator.fault(venue, "list", symbol=new, seed=SEED, price=2.5)
     began = time.monotonic()
-    await fleet.announce(venue, [BTC, ETH, DOGE, NEW])
-    names = [key(kind, venue, NEW) for kind in ("ticker", "trades", "orderbook", "futures")]
+    await fleet.announce(venue, [btc, eth, doge, new])
+    names = [key(kind, venue, new) for kind in ("ticker", "trades", "orderbook", "futures")]
     await eventually(
-        lambda: set(names) <= fleet.consumer.routing_keys(), 20, f"{what}: {NEW} flows", 0.1
+        lambda: set(names) <= fleet.consumer.routing_keys(), 20, f"{what}: {new} flows", 0.1
     )
     return round(time.monotonic() - began, 1)
 
 
 async def _delisted(venue: str, simulator: Simulator, fleet: Fleet, what: str) -> float:
     """Seconds from the end of a market until that is known, and said."""
-    asked = _asked_for(simulator, venue, BTC)
+    btc = listed(venue, BTC)
+    asked = _asked_for(simulator, venue, btc)
     resubscribed = fleet.collector.streams.resubscriptions
-    id_ = await simulator.fault(venue, "delist", symbol=BTC, seed=SEED)
+    id_ = await simulator.fault(venue, "delist", symbol=btc, seed=SEED)
     began = time.monotonic()
-    await eventually(lambda: BTC not in fleet.collector.intake.parts, 100, f"{what}: gone")
+    await eventually(lambda: btc not in fleet.collector.intake.parts, 100, f"{what}: gone")
     took_s = time.monotonic() - began
-    assert heartbeat(fleet.collector).details["unlisted"] == [BTC], what
-    count = fleet.consumer.count(key("ticker", venue, BTC))
+    assert heartbeat(fleet.collector).details["unlisted"] == [btc], what
+    count = fleet.consumer.count(key("ticker", venue, btc))
     await asyncio.sleep(3)
-    assert fleet.consumer.count(key("ticker", venue, BTC)) == count, what
-    again = _asked_for(simulator, venue, BTC) - asked
+    assert fleet.consumer.count(key("ticker", venue, btc)) == count, what
+    again = _asked_for(simulator, venue, btc) - asked
     assert again <= 3, f"{what}: subscribed {again} times to what is delisted"
     assert fleet.collector.streams.resubscriptions - resubscribed <= 3, what
     await simulator.heal(id_)
@@ -179,9 +183,10 @@ async def test_a_wrong_clock_is_told_as_it_is_and_costs_nothing(
 
 
 async def _skewed(venue: str, simulator: Simulator, broker_url: str, directory: Path) -> None:
-    config = simulator.config((venue,), symbols=[BTC, ETH, DOGE])
+    btc, eth, doge = (listed(venue, one) for one in (BTC, ETH, DOGE))
+    config = simulator.config((venue,), symbols=[btc, eth, doge])
     async with collecting(venue, config, broker_url, directory) as fleet:
-        await eventually(lambda: live(fleet, BTC, ETH, DOGE), 40, f"{venue}: all up")
+        await eventually(lambda: live(fleet, btc, eth, doge), 40, f"{venue}: all up")
         for ms in (5_000, -5_000, 120_000, -120_000):
             id_ = await simulator.fault(venue, "clock_skew", ms=ms, seed=SEED)
             what = f"{venue}, {ms} ms, seed {SEED}"
@@ -191,36 +196,38 @@ async def _skewed(venue: str, simulator: Simulator, broker_url: str, directory: 
             await eventually(lambda: _ahead(fleet, venue, 0), 30, f"{what}: right again", 0.1)
         assert fleet.collector.continuity.counts()["alarms"] == 0, venue
         assert fleet.collector.streams.resubscriptions == 0, venue
-        gaps = [b for s in (BTC, ETH, DOGE) for b in fleet.consumer.bodies(key("gap", venue, s))]
+        gaps = [b for s in (btc, eth, doge) for b in fleet.consumer.bodies(key("gap", venue, s))]
         assert not gaps, f"{venue}: {gaps}"
         await _cut_when_set_back(venue, simulator, fleet)
-        for symbol in (BTC, ETH, DOGE):
+        for symbol in (btc, eth, doge):
             await complete_trades(simulator, fleet, venue, symbol, f"{venue}, seed {SEED}")
         assert not fleet.collector.outbox.ledger.unbalanced(), venue
 
 
 def _ahead(fleet: Fleet, venue: str, ms: int) -> bool:
     """Whether the newest stamps of all kinds are so far from our clock, and the books are right."""
-    names = [key(k, venue, s) for s in (BTC, ETH, DOGE) for k in ("ticker", "trades", "orderbook")]
+    btc, eth, doge = (listed(venue, one) for one in (BTC, ETH, DOGE))
+    names = [key(k, venue, s) for s in (btc, eth, doge) for k in ("ticker", "trades", "orderbook")]
     newest = [body for name in names for body in fleet.consumer.bodies(name)[-1:]]
     apart = (body["timestamp"] - body["received_at"] - ms for body in newest)
     return (
         len(newest) == len(names)
-        and live(fleet, BTC, ETH, DOGE)
+        and live(fleet, btc, eth, doge)
         and all(abs(one) < 2000 for one in apart)
     )
 
 
 async def _cut_when_set_back(venue: str, simulator: Simulator, fleet: Fleet) -> None:
     """What is missing after a cut is older than the last trade before it, by the venue's clock."""
+    btc, eth, doge = (listed(venue, one) for one in (BTC, ETH, DOGE))
     id_ = await simulator.fault(venue, "clock_skew", ms=120_000, seed=SEED)
     await eventually(lambda: _ahead(fleet, venue, 120_000), 30, f"{venue}: ahead", 0.1)
     await simulator.heal(id_)
     await eventually(lambda: _ahead(fleet, venue, 0), 30, f"{venue}: set back", 0.1)
     await simulator.fault(venue, "cut")
-    await eventually(lambda: not live(fleet, BTC), 5, f"{venue}: cut")
+    await eventually(lambda: not live(fleet, btc), 5, f"{venue}: cut")
     gaps: Any = fleet.collector.continuity.gaps
-    await eventually(lambda: live(fleet, BTC, ETH, DOGE) and not len(gaps), 40, f"{venue}: whole")
+    await eventually(lambda: live(fleet, btc, eth, doge) and not len(gaps), 40, f"{venue}: whole")
 
 
 # --- bursts
@@ -252,14 +259,15 @@ async def test_five_thousand_trades_a_second(
 async def _burst(
     venue: str, simulator: Simulator, broker_url: str, directory: Path, rate: int, seconds: float
 ) -> dict[str, float]:
+    btc, eth, doge = (listed(venue, one) for one in (BTC, ETH, DOGE))
     what = f"{venue}, {rate} a second, seed {SEED}"
-    config = simulator.config((venue,), symbols=[BTC, ETH, DOGE])
+    config = simulator.config((venue,), symbols=[btc, eth, doge])
     async with collecting(venue, config, broker_url, directory) as fleet:
-        await eventually(lambda: live(fleet, BTC, ETH, DOGE), 40, f"{what}: all up")
-        name, outbox = key("trades", venue, BTC), fleet.collector.outbox
+        await eventually(lambda: live(fleet, btc, eth, doge), 40, f"{what}: all up")
+        name, outbox = key("trades", venue, btc), fleet.collector.outbox
         await eventually(lambda: name in fleet.consumer.routing_keys(), 30, what)
         async with fleet.consumer.paused():
-            await simulator.fault(venue, "burst", symbol=BTC, rate=rate, seconds=seconds, seed=SEED)
+            await simulator.fault(venue, "burst", symbol=btc, rate=rate, seconds=seconds, seed=SEED)
             peak, end = 0, time.monotonic() + seconds + 1
             while time.monotonic() < end:
                 peak = max(peak, outbox.pending)
@@ -267,17 +275,17 @@ async def _burst(
             await eventually(lambda: outbox.pending < 50, 30, f"{what}: drained", 0.1)
         sent = await asyncio.to_thread(simulator.trades_sent, venue)
         await eventually(
-            lambda: len(fleet.consumer.sequences(name)) >= len(sent[BTC]), 20, f"{what}: come", 0.5
+            lambda: len(fleet.consumer.sequences(name)) >= len(sent[btc]), 20, f"{what}: come", 0.5
         )
         ids = [body["id"] for body in fleet.consumer.bodies(name)]
         assert len(ids) == len(set(ids)), f"{what}: trades came twice"
-        missing = sent[BTC] - set(ids)
+        missing = sent[btc] - set(ids)
         assert not missing, f"{what}: {len(missing)} did not come: {sorted(missing)[:10]}"
         assert not outbox.ledger.unbalanced(), what
         assert not outbox.ledger["trades"].dropped, f"{what}: {outbox.ledger.as_dict()}"
         assert peak <= PENDING_MAX, f"{what}: {peak} facts waited"
         assert fleet.collector.continuity.watchdog.alarms == 0, f"{what}: false alarms"
-        for symbol in (ETH, DOGE):
+        for symbol in (eth, doge):
             await complete_trades(simulator, fleet, venue, symbol, what)
     return {"trades": len(ids), "pending_peak": peak}
 
@@ -307,18 +315,19 @@ async def test_a_book_that_breaks_for_a_minute_costs_the_others_nothing(
 async def _broken(
     venue: str, simulator: Simulator, broker_url: str, directory: Path, times: int
 ) -> dict[str, float]:
+    btc, eth, doge = (listed(venue, one) for one in (BTC, ETH, DOGE))
     what = f"{venue}, seed {SEED}"
-    config = simulator.config((venue,), symbols=[BTC, ETH, DOGE])
+    config = simulator.config((venue,), symbols=[btc, eth, doge])
     async with collecting(venue, config, broker_url, directory) as fleet:
-        await eventually(lambda: live(fleet, BTC, ETH, DOGE), 40, f"{what}: all up")
-        names = [key("trades", venue, symbol) for symbol in (ETH, DOGE)]
+        await eventually(lambda: live(fleet, btc, eth, doge), 40, f"{what}: all up")
+        names = [key("trades", venue, symbol) for symbol in (eth, doge)]
         await eventually(lambda: set(names) <= fleet.consumer.routing_keys(), 30, what)
-        others, resyncs = Others(fleet, simulator, venue, ETH, DOGE), fleet.collector.books.resyncs
+        others, resyncs = Others(fleet, simulator, venue, eth, doge), fleet.collector.books.resyncs
         for number in range(times):
-            await simulator.fault(venue, "drop_delta", symbol=BTC, seed=SEED + number)
+            await simulator.fault(venue, "drop_delta", symbol=btc, seed=SEED + number)
             await asyncio.sleep(1)
         share = await others.had(what)
         broken = fleet.collector.books.resyncs - resyncs
         assert broken >= 2, f"{what}: the book broke {broken} times"
-        await eventually(lambda: live(fleet, BTC), 70, f"{what}: right in the end")
+        await eventually(lambda: live(fleet, btc), 70, f"{what}: right in the end")
     return {"others": share, "broken": broken}

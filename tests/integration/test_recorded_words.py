@@ -16,7 +16,7 @@ from shared.tasks import ended
 from simulator.happening import Rates
 from simulator.recorded import RECORDED, Recorded
 from simulator.server import Server, Settings
-from tests.venues import VENUES
+from tests.venues import VENUES, listed, timeframes
 from tests.waiting import eventually
 from workers.collector.access import Access
 from workers.collector.catalogue import CATALOGUE
@@ -63,12 +63,17 @@ async def taped(venue: str) -> AsyncIterator[tuple[VenueClient, Tape]]:
             await client.close()
 
 
+def symbols(venue: str) -> list[str]:
+    return [listed(venue, symbol) for symbol in SYMBOLS]
+
+
 def subscriptions(venue: str) -> list[Subscription]:
+    collected = [one for one in TIMEFRAMES if one in timeframes(venue)]
     return [
         Subscription(kind, symbol, timeframe)
-        for symbol in SYMBOLS
+        for symbol in symbols(venue)
         for kind in CATALOGUE[venue].streams
-        for timeframe in (TIMEFRAMES if kind is StreamKind.CANDLES else ("",))
+        for timeframe in (collected if kind is StreamKind.CANDLES else ("",))
     ]
 
 
@@ -113,7 +118,7 @@ async def test_frames_and_commands_agree_on_the_names_of_all_streams(venue: str)
 async def test_each_book_that_starts_from_rest_is_known_as_one(venue: str) -> None:
     words, row = RECORDED[venue](), CATALOGUE[venue]
     async with taped(venue) as (client, tape):
-        books = [Subscription(StreamKind.BOOK, symbol) for symbol in SYMBOLS]
+        books = [Subscription(StreamKind.BOOK, symbol) for symbol in symbols(venue)]
         watching = [asyncio.create_task(client.watch(stream)) for stream in books]
         try:
             await eventually(lambda: len(came(tape, words)) == len(SYMBOLS), 10)

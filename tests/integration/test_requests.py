@@ -19,17 +19,16 @@ from shared.exchange_manager import ExchangeManager
 from shared.requests import METHODS, Priority
 from shared.topology import REQUESTS, topology
 from tests.collecting import Fleet, collecting, each_venue
-from tests.venues import Simulator, simulated_venues
+from tests.venues import Simulator, listed, simulated_venues
 from tests.waiting import eventually
 from workers.collector.heartbeat import heartbeat
 
 BTC, ETH = "BTC/USDT:USDT", "ETH/USDT:USDT"
-#: Other arguments than the symbol.
+#: Other arguments than symbols.
 ARGUMENTS: dict[str, dict[str, Any]] = {
     "fetch_ohlcv": {"timeframe": "1m", "limit": 5},
     "fetch_trades": {"limit": 5},
     "fetch_order_book": {"limit": 5},
-    "fetch_tickers": {"symbols": [BTC, ETH]},
 }
 
 
@@ -46,7 +45,7 @@ async def test_every_method_of_every_venue(broker_url: str, tmp_path: Path) -> N
 
 
 async def _play(venue: str, simulator: Simulator, broker_url: str, directory: Path) -> None:
-    config = simulator.config((venue,), symbols=[BTC, ETH])
+    config = simulator.config((venue,), symbols=[listed(venue, one) for one in (BTC, ETH)])
     async with collecting(venue, config, broker_url, directory) as fleet:
         await eventually(lambda: _live(fleet) == 2, 40, f"{venue}: live")
         async with managing(broker_url) as manager:
@@ -63,10 +62,13 @@ async def _ask_both_ways(
     venue: str, simulator: Simulator, manager: ExchangeManager, name: str
 ) -> None:
     """Of the venue itself, which its log shows; and as it comes."""
+    btc, eth = (listed(venue, one) for one in (BTC, ETH))
     method = METHODS[name]
     arguments = dict(ARGUMENTS.get(name, {}))
     if method.of_one_symbol:
-        arguments["symbol"] = BTC
+        arguments["symbol"] = btc
+    if name == "fetch_tickers":
+        arguments["symbols"] = [btc, eth]
     began = time.time()
     asked = await manager.execute_request(
         name, exchange_id=venue, max_age=0, timeout=30, **arguments
@@ -76,7 +78,7 @@ async def _ask_both_ways(
     again = await manager.execute_request(name, exchange_id=venue, timeout=30, **arguments)
     assert type(again) is type(asked), (venue, name)
     if isinstance(asked, dict) and "symbol" in asked:
-        assert (asked["symbol"], again["symbol"]) == (BTC, BTC)
+        assert (asked["symbol"], again["symbol"]) == (btc, btc)
     if name == "fetch_order_book":
         _same_sizes(asked, again)
 
@@ -105,7 +107,7 @@ async def _refused(venue: str, manager: ExchangeManager) -> None:
         await manager.execute_request("fetch_ticker", "NONE/USDT", exchange_id=venue)
     for wrong in ("create_order", "fetch_balance", "load_markets", "close", "acquire_permit"):
         with pytest.raises(errors.DataProcessingError):
-            await manager.execute_request(wrong, BTC, exchange_id=venue)
+            await manager.execute_request(wrong, listed(venue, BTC), exchange_id=venue)
 
 
 def _is_live(fleet: Fleet) -> bool:

@@ -7,8 +7,9 @@ from typing import Any
 
 import pytest
 
+from simulator.universe import quote_of
 from tests.collecting import Fleet, collecting, each_venue
-from tests.venues import Simulator
+from tests.venues import Simulator, listed
 from tests.waiting import eventually
 
 BTC, ETH, DOGE = "BTC/USDT:USDT", "ETH/USDT:USDT", "DOGE/USDT:USDT"
@@ -24,7 +25,8 @@ async def test_a_venue_that_refuses_is_left_alone_and_its_streams_go_on(
 
 
 async def _play(venue: str, simulator: Simulator, broker_url: str, directory: Path) -> None:
-    config = simulator.config((venue,), symbols=[BTC, ETH, DOGE])
+    btc, eth, doge = (listed(venue, one) for one in (BTC, ETH, DOGE))
+    config = simulator.config((venue,), symbols=[btc, eth, doge])
     async with collecting(venue, config, broker_url, directory) as fleet:
         await eventually(lambda: len(_live(fleet)) == 3, 40, f"{venue}: all books")
         await _refused(venue, simulator)
@@ -33,7 +35,7 @@ async def _play(venue: str, simulator: Simulator, broker_url: str, directory: Pa
         await _dripped(venue, simulator, fleet)
         assert fleet.collector.streams.resubscriptions == 0, venue
         # What waited on disk while the broker was slow comes behind newer ones.
-        trades = sorted(fleet.consumer.sequences(f"trades.{venue}.BTCUSDT"))
+        trades = sorted(fleet.consumer.sequences(f"trades.{venue}.BTC{quote_of(venue)}"))
         assert trades == list(range(1, len(trades) + 1))
 
 
@@ -84,9 +86,11 @@ async def _dripped(venue: str, simulator: Simulator, fleet: Fleet) -> None:
     await _applied(simulator, venue, id_)
     id_ = await simulator.fault(venue, "slow_body", over=60, count=1)
     await _applied(simulator, venue, id_)
-    before = fleet.consumer.count(f"ticker.{venue}.BTCUSDT")
+    before = fleet.consumer.count(f"ticker.{venue}.BTC{quote_of(venue)}")
     await eventually(
-        lambda: fleet.consumer.count(f"ticker.{venue}.BTCUSDT") > before, 5, f"{venue} lives"
+        lambda: fleet.consumer.count(f"ticker.{venue}.BTC{quote_of(venue)}") > before,
+        5,
+        f"{venue} lives",
     )
 
 

@@ -12,9 +12,8 @@ import pytest
 from simulator.happening import Rates
 from simulator.market import Market
 from simulator.server import Server, Settings
-from tests.venues import TRADE_ID_FIELDS
+from tests.venues import TRADE_ID_FIELDS, VENUES, listed
 
-VENUES = ("binance", "bybit", "bitget", "htx", "gate", "okx")
 BTC, ETH, DOGE = "BTC/USDT:USDT", "ETH/USDT:USDT", "DOGE/USDT:USDT"
 OPTIONS: dict[str, dict[str, Any]] = {
     "binance": {
@@ -37,7 +36,14 @@ OPTIONS: dict[str, dict[str, Any]] = {
         "swap": {"fetchMarkets": {"settlementCurrencies": ["usdt"]}},
     },
     "okx": {"defaultType": "swap", "fetchMarkets": {"types": ["swap"]}},
+    "krakenfutures": {"fetchTrades": {"method": "publicGetHistory"}},
+    "coinbaseinternational": {},
 }
+CCXT_IDS = TRADE_ID_FIELDS | {"coinbaseinternational": "trade_id"}
+IN_BASE = ("coinbaseinternational",)
+"""Venues that write sizes in base currency though a contract is another amount of it."""
+WITHOUT_FORM = ("coinbaseinternational",)
+"""Where ccxt has no form for what the venue says of trades and funding rates."""
 
 
 def client(venue: str, port: int) -> Any:
@@ -68,6 +74,11 @@ def client(venue: str, port: int) -> Any:
         case "okx":
             api["rest"] = rest
             api["ws"] = f"{ws}/ws/v5"
+        case "krakenfutures":
+            api |= {"public": f"{rest}/derivatives/api/", "charts": f"{rest}/api/charts/"}
+            api["ws"] = f"{ws}/ws/v1"
+        case "coinbaseinternational":
+            api |= {"rest": f"{rest}/api/v2", "ws": f"{ws}/ws/api/v2", "wsPrivate": ws}
     return made
 
 
@@ -93,12 +104,14 @@ async def drive(watch: Callable[[], Any], found: list[Any]) -> None:
 
 
 def market(server: Server, venue: str, symbol: str = BTC) -> Market:
-    return next(m for m in server.venues[venue].markets if m.instrument.symbol == symbol)
+    wanted = listed(venue, symbol)
+    return next(m for m in server.venues[venue].markets if m.instrument.symbol == wanted)
 
 
 def sent(server: Server, venue: str, symbol: str = BTC) -> list[dict[str, Any]]:
     lines = [orjson.loads(line) for line in server.truth.after(0, venue)[1]]
-    return [line for line in lines if line["event"] == "sent" and line["symbol"] == symbol]
+    wanted = listed(venue, symbol)
+    return [line for line in lines if line["event"] == "sent" and line["symbol"] == wanted]
 
 
 @pytest.fixture
@@ -110,17 +123,27 @@ async def lively() -> AsyncIterator[Server]:
 
 @pytest.mark.parametrize("venue", VENUES)
 async def test_rest(lively: Server, venue: str) -> None:
+    btc = listed(venue, BTC)
     async with connected(venue, lively) as exchange:
         assert len(exchange.markets) == (4 if venue == "htx" else 5)
-        tickers = await exchange.fetch_tickers()
-        funding = await exchange.fetch_funding_rate(BTC)
-        book = await exchange.fetch_order_book(BTC, 50)
-        candles = await exchange.fetch_ohlcv(BTC, "1m", limit=30)
-        trades = await exchange.fetch_trades(BTC, limit=20)
-        assert tickers[BTC]["last"] == pytest.approx(64_000, rel=0.02)
-        assert funding["fundingTimestamp"] > 0
+        tickers = await exchange.fetch_tickers([btc] if venue in WITHOUT_FORM else None)
+        book = await exchange.fetch_order_book(btc, 50)
+        candles = await exchange.fetch_ohlcv(btc, "1m", limit=30)
+        assert tickers[btc]["last"] == pytest.approx(64_000, rel=0.02)
         assert book["bids"][0][0] < book["asks"][0][0]
         assert len(candles) == 30
+
+
+@pytest.mark.parametrize("venue", [venue for venue in VENUES if venue not in WITHOUT_FORM])
+async def test_rest_of_trades_and_funding(lively: Server, venue: str) -> None:
+    btc = listed(venue, BTC)
+    async with connected(venue, lively) as exchange:
+        funding = await exchange.fetch_funding_rate(btc)
+        trades = await exchange.fetch_trades(btc, limit=20)
+        if venue == "krakenfutures":  # its REST does not say when
+            assert (funding["interval"], funding["fundingRate"] < 0.01) == ("1h", True)
+        else:
+            assert funding["fundingTimestamp"] > 0
         assert len(trades) == 20
         assert [t["id"] for t in trades] == sorted(t["id"] for t in trades)
 
@@ -129,17 +152,19 @@ async def test_rest(lively: Server, venue: str) -> None:
 async def test_book_equals_the_simulators(venue: str) -> None:
     """Only book events, so that the model holds nothing which was not pushed yet."""
     quiet = Rates(ticker=0, book=10, trade=0, liquidation=0)
-    depth = {"binance": 900, "bybit": 50, "bitget": 200, "htx": 150, "gate": 100, "okx": 400}[venue]
+    depths = {"binance": 900, "bybit": 50, "bitget": 200, "htx": 150, "gate": 100, "okx": 400}
+    depth = (depths | {"krakenfutures": 1400}).get(venue, 500)
+    btc, eth = listed(venue, BTC), listed(venue, ETH)
     async with (
         Server(Settings(port=0, symbols=2, rates=quiet)) as server,
         connected(venue, server) as exchange,
     ):
-        for symbol in (BTC, ETH):
+        for symbol in (btc, eth):
             await exchange.watch_order_book(symbol)
         for _ in range(10):
-            await exchange.watch_order_book(BTC)
+            await exchange.watch_order_book(btc)
         server.paused = True
-        for symbol in (BTC, ETH):
+        for symbol in (btc, eth):
             model = market(server, venue, symbol)
             expected = levels(model, exchange.market(symbol)["contractSize"], depth)
             await eventually(lambda s=symbol, e=expected: seen(exchange, s, depth) == e)  # type: ignore[misc]
@@ -148,7 +173,7 @@ async def test_book_equals_the_simulators(venue: str) -> None:
 def levels(model: Market, contract: float, depth: int) -> list[tuple[float, Any]]:
     """ccxt counts sizes in contracts where the venue does, so a unit is one there."""
     instrument = model.instrument
-    contracts = contract != 1 or instrument.venue == "okx"
+    contracts = (contract != 1 and instrument.venue not in IN_BASE) or instrument.venue == "okx"
     unit = float(instrument.lot if contracts else instrument.unit)
     view = model.book.view(depth)
     return [(model.price(abs(key)), pytest.approx(size * unit)) for key, size in view.items()]
@@ -161,21 +186,25 @@ def seen(exchange: Any, symbol: str, depth: int) -> list[tuple[float, float]]:
 
 @pytest.mark.parametrize("venue", VENUES)
 async def test_every_trade_sent_is_received(lively: Server, venue: str) -> None:
+    btc = listed(venue, BTC)
     async with connected(venue, lively) as exchange:
         found: list[Any] = []
-        task = asyncio.create_task(drive(lambda: exchange.watch_trades(BTC), found))
+        task = asyncio.create_task(drive(lambda: exchange.watch_trades(btc), found))
         await eventually(lambda: len(found) > 70)
         task.cancel()
         received = [trade["id"] for trade in found]
-        channels = [line["ids"].get(TRADE_ID_FIELDS[venue], []) for line in sent(lively, venue)]
+        channels = [line["ids"].get(CCXT_IDS[venue], []) for line in sent(lively, venue)]
         truth = {str(id_) for ids in channels for id_ in ids}
         assert {id_ for id_ in truth if received[0] <= id_ <= received[-1]} == set(received)
 
 
-@pytest.mark.parametrize("venue", ["bybit", "bitget", "gate", "okx"])
+@pytest.mark.parametrize(
+    "venue", ["bybit", "bitget", "gate", "okx", "krakenfutures", "coinbaseinternational"]
+)
 async def test_tickers_flow(lively: Server, venue: str) -> None:
+    btc = listed(venue, BTC)
     async with connected(venue, lively) as exchange:
-        first = await exchange.watch_ticker(BTC)
+        first = await exchange.watch_ticker(btc)
         await eventually(lambda: len(sent(lively, venue)) > 3)
         assert first["last"] == pytest.approx(64_000, rel=0.02)
 

@@ -11,7 +11,8 @@ import pytest
 from simulator.happening import Rates
 from simulator.server import Server, Settings
 from tests.integration.test_simulator_ccxt import BTC
-from tests.wires import BOOKS, VENUES, Wire, command, decoded, found, market_id
+from tests.venues import TRADE_ID_FIELDS, VENUES
+from tests.wires import BOOKS, Wire, command, decoded, found, market_id
 
 
 @pytest.fixture
@@ -162,7 +163,7 @@ async def test_refused_upgrades(binance: Wire) -> None:
 @pytest.mark.parametrize("until", ["resubscribe", "reconnect"])
 async def test_silence_ends_for_who_comes_anew(wire: Wire, until: str) -> None:
     async with wire.socket("trades") as socket:
-        await wire.fault("silent", channel="trades", symbol=BTC, until=until)
+        await wire.fault("silent", channel="trades", symbol=wire.btc, until=until)
         with pytest.raises(TimeoutError):
             while True:
                 await socket.receive(timeout=0.3)
@@ -170,7 +171,7 @@ async def test_silence_ends_for_who_comes_anew(wire: Wire, until: str) -> None:
         assert (await socket.receive(timeout=5)).type is aiohttp.WSMsgType.PONG
         silent = wire.applied("silent")
         assert silent
-        assert all(line["symbol"] == BTC and line["ids"] for line in silent)
+        assert all(line["symbol"] == wire.btc and line["ids"] for line in silent)
         before = len(wire.lines("sent"))
         await socket.send_json(command(wire.venue, "trades", add=False))
         await socket.send_json(command(wire.venue, "trades"))
@@ -181,8 +182,8 @@ async def test_silence_ends_for_who_comes_anew(wire: Wire, until: str) -> None:
             assert len(wire.lines("sent")) == before
             async with wire.socket("trades"):
                 assert len(wire.lines("sent", conn=2)) > 1
-    assert wire.lines("unsubscribed", conn=1, symbol=BTC)
-    assert len(wire.lines("subscribed", conn=1, symbol=BTC)) == 2
+    assert wire.lines("unsubscribed", conn=1, symbol=wire.btc)
+    assert len(wire.lines("subscribed", conn=1, symbol=wire.btc)) == 2
 
 
 async def test_a_stuck_stream_repeats_itself(wire: Wire) -> None:
@@ -244,11 +245,19 @@ async def test_a_crossed_book_on_the_wire_alone(wire: Wire) -> None:
         while not message:
             data = decoded(await wire.receive(socket))
             bids = [level for side in found(data, "b") + found(data, "bids") for level in side]
-            prices = [float(x["p"] if isinstance(x, dict) else x[0]) for x in bids]
+            bids += [data] if found(data, "side") == ["buy"] else []
+            prices = [price_of(level) for level in bids]
             message = data if bid in prices else None
     query = f"?venue={wire.venue}&id={market_id(wire.venue)}"
     truth = (await wire.asked("GET", f"/_book{query}"))[1]
     assert float(truth["bids"][0][0]) < float(truth["asks"][0][0]) < bid
+
+
+def price_of(level: Any) -> float:
+    """Of a level as a venue writes it, with what happened to it before or not."""
+    if isinstance(level, dict):
+        return float(level.get("p") or level["price"])
+    return float(level[1] if level[0] in ("new", "change", "delete") else level[0])
 
 
 async def test_frames_that_are_no_json(wire: Wire) -> None:
@@ -278,7 +287,7 @@ async def test_a_frame_of_a_market_that_nobody_lists(wire: Wire) -> None:
         await wire.fault("unknown_symbol")
         while b"NOSUCH" not in orjson.dumps(decoded(await wire.receive(socket))):
             pass
-    assert wire.applied("unknown_symbol")[0]["of"] == BTC
+    assert wire.applied("unknown_symbol")[0]["of"] == wire.btc
 
 
 async def test_trades_lost_and_doubled_are_in_the_truth(wire: Wire) -> None:
@@ -292,9 +301,7 @@ async def test_trades_lost_and_doubled_are_in_the_truth(wire: Wire) -> None:
     query = f"?venue={wire.venue}&id={market_id(wire.venue)}"
     trades = (await wire.asked("GET", f"/_trades{query}"))[1]["trades"]
     ids = [trade["id"] for trade in trades]
-    name = {"binance": "a", "bybit": "i", "bitget": "tradeId", "okx": "tradeId"}.get(
-        wire.venue, "id"
-    )
+    name = TRADE_ID_FIELDS[wire.venue]
     sent = [str(x) for line in wire.lines("sent") for x in line["ids"][name]]
     for line in wire.applied("drop_trades"):
         assert str(line["ids"][name][0]) in ids

@@ -117,6 +117,16 @@ async def test_unknown_symbols_are_refused_in_each_venues_words() -> None:
             "code",
             "60018",
         ),
+        "coinbaseinternational/ws/api/v2": (
+            {
+                "jsonrpc": "2.0",
+                "id": 3,
+                "method": "public/subscribe",
+                "params": {"channels": ["quote.NO_USDC-PERPETUAL"]},
+            },
+            "result",
+            [],
+        ),
     }
     async with process() as (_, port), aiohttp.ClientSession() as http:
         for path, (command, field, value) in commands.items():

@@ -10,14 +10,15 @@ from typing import Any
 
 import pytest
 
+from simulator.universe import quote_of
 from tests.collecting import Fleet, collecting, each_venue
-from tests.venues import Simulator
+from tests.venues import Simulator, listed
 from tests.waiting import eventually
 from workers.collector.catalogue.row import StreamKind, Subscription
 
 BTC, ETH, DOGE = "BTC/USDT:USDT", "ETH/USDT:USDT", "DOGE/USDT:USDT"
 #: Venues whose best prices come with their tickers.
-TICKER_QUOTES = ("bybit", "bitget")
+TICKER_QUOTES = ("bybit", "bitget", "krakenfutures")
 RATES = ("--ticker-rate", "5", "--book-rate", "5", "--trade-rate", "4", "--symbols", "4")
 
 
@@ -60,6 +61,7 @@ class Ear:
     def __init__(self, fleet: Fleet) -> None:
         self.lost: list[tuple[Subscription, float]] = []
         collector: Any = fleet.collector
+        self._venue: str = collector.row.name
         for owner, name in (
             (collector.streams, "on_lost"),
             (collector.continuity.watchdog, "on_alarm"),
@@ -77,7 +79,8 @@ class Ear:
         return heard
 
     def since(self, kind: StreamKind, moment: float) -> float | None:
-        found = [at for s, at in self.lost if s == Subscription(kind, BTC) and at >= moment]
+        wanted = Subscription(kind, listed(self._venue, BTC))
+        found = [at for s, at in self.lost if s == wanted and at >= moment]
         return min(found, default=None)
 
 
@@ -93,7 +96,8 @@ async def test_every_break_of_a_stream_is_noticed_and_costs_no_trade(
 async def _play(
     venue: str, simulator: Simulator, broker_url: str, directory: Path
 ) -> dict[str, list[float]]:
-    config = simulator.config((venue,), symbols=[BTC, ETH, DOGE])
+    btc, eth, doge = (listed(venue, one) for one in (BTC, ETH, DOGE))
+    config = simulator.config((venue,), symbols=[btc, eth, doge])
     figures: dict[str, list[float]] = {}
     async with collecting(venue, config, broker_url, directory) as fleet:
         await _all_up(fleet, venue, 40)
@@ -112,9 +116,12 @@ async def _case(
     venue: str, simulator: Simulator, fleet: Fleet, ear: Ear, case: Case
 ) -> list[float]:
     """Seconds until the fault was noticed, and from there until the stream was back."""
+    btc = listed(venue, BTC)
     what = f"{venue}: {case.name}"
     began = time.monotonic()
     parameters = dict(case.parameters)
+    if "symbol" in parameters:
+        parameters["symbol"] = listed(venue, parameters["symbol"])
     if parameters.get("channel") == "quote" and venue in TICKER_QUOTES:
         parameters["channel"] = "ticker"
     id_ = await simulator.fault(venue, **parameters)
@@ -124,7 +131,7 @@ async def _case(
     noticed = ear.since(case.kind, began)
     assert noticed is not None
     assert noticed - began <= case.noticed_s, f"{what} noticed after {noticed - began:.1f} s"
-    parts = fleet.collector.intake.parts[BTC]
+    parts = fleet.collector.intake.parts[btc]
 
     def back() -> bool:
         return parts.pulses[case.kind].progress_at > noticed and (
@@ -162,11 +169,12 @@ def _open_trades(fleet: Fleet) -> list[str]:
 
 async def _missing(venue: str, simulator: Simulator, fleet: Fleet) -> dict[str, set[str]]:
     """Trades that happened and did not come, once they had the time; none came twice."""
+    btc, eth, doge = (listed(venue, one) for one in (BTC, ETH, DOGE))
     found = {}
-    for symbol in (BTC, ETH, DOGE):
+    for symbol in (btc, eth, doge):
         market_id = fleet.collector.client.markets[symbol].id
         happened = [str(t["id"]) for t in await simulator.trades(venue, market_id)]
-        key = f"trades.{venue}.{symbol.split('/')[0]}USDT"
+        key = f"trades.{venue}.{symbol.split('/')[0]}{quote_of(venue)}"
 
         def got(key: str = key) -> list[str]:
             return [body["id"] for body in fleet.consumer.bodies(key)]
@@ -207,7 +215,8 @@ async def _quiet(broker_url: str, directory: Path, seconds: float) -> None:
 async def _calm(
     venue: str, simulator: Simulator, broker_url: str, directory: Path, seconds: float
 ) -> None:
-    config = simulator.config((venue,), symbols=[BTC, ETH, DOGE])
+    btc, eth, doge = (listed(venue, one) for one in (BTC, ETH, DOGE))
+    config = simulator.config((venue,), symbols=[btc, eth, doge])
     async with collecting(venue, config, broker_url, directory) as fleet:
         await eventually(lambda: fleet.collector.state == "running", 30)
         await asyncio.sleep(seconds)

@@ -14,8 +14,9 @@ from shared.messages import TaskResult
 from shared.status import MAX_HEARTBEAT_BYTES
 from shared.timeframes import TIMEFRAMES_MS
 from shared.topology import task_key
+from simulator.universe import quote_of
 from tests.collecting import Fleet, collecting, each_venue
-from tests.venues import VENUES, Simulator, simulated_venues
+from tests.venues import VENUES, Simulator, listed, simulated_venues, timeframes
 from tests.waiting import eventually
 from workers.collector.heartbeat import heartbeat
 
@@ -28,7 +29,10 @@ ONE_TICKER = {
     "htx": ("/linear-swap-ex/market/detail/merged", "contract_code="),
     "gate": ("/api/v4/futures/usdt/tickers", "contract="),
     "okx": ("/api/v5/market/ticker", "instId="),
+    "krakenfutures": ("/derivatives/api/v3/tickers/PF_XBTUSD", ""),
+    "coinbaseinternational": ("/api/v2/public/ticker", "instrument_name="),
 }
+#: With what the paths begin.
 KLINES = {
     "binance": "/fapi/v1/klines",
     "bybit": "/v5/market/kline",
@@ -36,8 +40,10 @@ KLINES = {
     "htx": "/linear-swap-ex/market/history/kline",
     "gate": "/api/v4/futures/usdt/candlesticks",
     "okx": "/api/v5/market/candles",
+    "krakenfutures": "/api/charts/v1/trade/PF_XBTUSD/",
+    "coinbaseinternational": "/api/v2/public/get_tradingview_chart_data",
 }
-TICKER_QUOTES = ("bybit", "bitget")
+TICKER_QUOTES = ("bybit", "bitget", "krakenfutures")
 
 
 def tickers(count: int, symbol: str = BTC) -> list[CollectionTask]:
@@ -57,6 +63,7 @@ class Play:
         self.keys: list[str] = []
 
     async def have(self, symbols: list[str], tasks: Sequence[CollectionTask]) -> None:
+        tasks = [one.model_copy(update={"symbol": listed(self.venue, one.symbol)}) for one in tasks]
         desired = self.fleet.collector.desired
         await eventually(lambda: desired.mailbox, 30, f"{self.venue}: hears of symbols")
         await self.fleet.announce(self.venue, symbols, tasks=tasks)
@@ -176,7 +183,8 @@ async def test_each_venue_tells_the_best_prices_of_one_symbol_and_its_candles(
 
 
 async def _by_rest(venue: str, simulator: Simulator, broker_url: str, directory: Path) -> None:
-    config = simulator.config((venue,), symbols=[BTC])
+    btc = listed(venue, BTC)
+    config = simulator.config((venue,), symbols=[btc])
     channel = "ticker" if venue in TICKER_QUOTES else "quote"
     await simulator.fault(venue, "silent", channel=channel)
     candles = {"timeframe": "5m", "limit": 10}
@@ -189,7 +197,7 @@ async def _by_rest(venue: str, simulator: Simulator, broker_url: str, directory:
     ]
     async with collecting(venue, config, broker_url, directory) as fleet:
         play = Play(venue, simulator, fleet)
-        await play.have([BTC], tasks)
+        await play.have([btc], tasks)
         await eventually(lambda: play.sources() == {"rest"}, 45, f"{venue}: results by REST")
         await eventually(lambda: len(play.asked_for_one(0)) >= 3, 15, f"{venue}: is asked")
         asked = play.asked_for_one(0)
@@ -209,23 +217,26 @@ async def _by_rest(venue: str, simulator: Simulator, broker_url: str, directory:
 @pytest.mark.parametrize("venue", VENUES)
 async def test_tasks_of_all_kinds_over_minutes(venue: str, broker_url: str, tmp_path: Path) -> None:
     """Beside the hundred: books, trades, slow values, and candles of all timeframes, twice."""
+    btc, eth = (listed(venue, one) for one in (BTC, ETH))
     others = [
         made(f"{kind}-{symbol[:3]}", kind, symbol)
         for kind in ("orderbook", "trades", "funding", "open_interest")
-        for symbol in (BTC, ETH)
+        for symbol in (btc, eth)
     ]
     candles = [
         made(f"{timeframe}-{n}", "ohlcv", parameters={"timeframe": timeframe, "limit": 20})
-        for timeframe in TIMEFRAMES_MS
+        for timeframe in timeframes(venue)
         for n in range(2)
     ]
     async with simulated_venues(tmp_path, "--symbols", "2") as simulator:
-        config = simulator.config((venue,), symbols=[BTC, ETH])
+        config = simulator.config((venue,), symbols=[btc, eth])
         async with collecting(venue, config, broker_url, tmp_path) as fleet:
             play = Play(venue, simulator, fleet)
-            await eventually(lambda: fleet.consumer.count(f"ticker.{venue}.BTCUSDT") > 20, 30)
+            await eventually(
+                lambda: fleet.consumer.count(f"ticker.{venue}.BTC{quote_of(venue)}") > 20, 30
+            )
             began = time.time()
-            await play.have([BTC, ETH], [*tickers(100), *others, *candles])
+            await play.have([btc, eth], [*tickers(100), *others, *candles])
             await eventually(lambda: "none" not in play.sources(), 60, "results of each task")
             rates = await play.rates(150)
             assert min(rates[:100]) >= 0.8
@@ -240,10 +251,11 @@ def _check_candles(play: Play, since: float) -> None:
     """Two minutes closed: each timeframe was asked about at the start, and those that are not
     collected soon after each end. The checks of collected minutes are asked for as well."""
     events = play.simulator.events(play.venue, "rest")
-    asked = [e for e in events if e["path"] == KLINES[play.venue] and e["t"] / 1e9 >= since]
+    path = KLINES[play.venue]
+    asked = [e for e in events if e["path"].startswith(path) and e["t"] / 1e9 >= since]
     assert len(asked) <= 3 * len(TIMEFRAMES_MS) + 2 * 4
     for n in range(2):
-        key = task_key(play.venue, BTC, f"1m-{n}")
+        key = task_key(play.venue, listed(play.venue, BTC), f"1m-{n}")
         data = [result.data for result in play.results(key)]
         starts = [row.start for rows in data if isinstance(rows, list) for row in rows]  # type: ignore[union-attr]
         assert starts == sorted(set(starts))

@@ -5,8 +5,9 @@ from typing import Any
 
 import pytest
 
+from simulator.universe import quote_of
 from tests.collecting import collecting, each_venue
-from tests.venues import Simulator
+from tests.venues import Simulator, listed
 from tests.waiting import eventually
 
 BTC = "BTC/USDT:USDT"
@@ -19,16 +20,17 @@ async def test_a_refilled_trade_is_the_streamed_one(broker_url: str, tmp_path: P
 
 
 async def _compare(venue: str, simulator: Simulator, broker_url: str, directory: Path) -> None:
-    config = simulator.config((venue,), symbols=[BTC])
-    key = f"trades.{venue}.BTCUSDT"
+    btc = listed(venue, BTC)
+    config = simulator.config((venue,), symbols=[btc])
+    key = f"trades.{venue}.BTC{quote_of(venue)}"
     async with collecting(venue, config, broker_url, directory) as fleet:
         await eventually(lambda: fleet.consumer.count(key) > 40, 40, venue)
         collector = fleet.collector
-        page = await collector.client.fetch_trades(BTC)
+        page = await collector.client.fetch_trades(btc)
         streamed = {body["id"]: body for body in fleet.consumer.bodies(key)}
         # As after a restart that forgot everything.
         collector.trades.flows.clear()
-        collector.trades.refill(page, collector.intake.parts[BTC])
+        collector.trades.refill(page, collector.intake.parts[btc])
 
         def refilled_now() -> dict[str, Any]:
             bodies = fleet.consumer.bodies(key)
@@ -37,7 +39,7 @@ async def _compare(venue: str, simulator: Simulator, broker_url: str, directory:
         await eventually(lambda: page[-1].id in refilled_now(), 10, venue)
         refilled = refilled_now()
         older = (
-            await collector.client.fetch_trades(BTC, page[len(page) // 2])
+            await collector.client.fetch_trades(btc, page[len(page) // 2])
             if _pages(collector)
             else []
         )

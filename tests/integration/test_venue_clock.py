@@ -5,14 +5,15 @@ from pathlib import Path
 
 import pytest
 
+from simulator.universe import quote_of
 from tests.collecting import collecting, each_venue
-from tests.venues import Simulator
+from tests.venues import Simulator, listed
 from tests.waiting import eventually
 from workers.collector.heartbeat import heartbeat
 
 BTC = "BTC/USDT:USDT"
 #: By their header `Date` alone a venue's time is known to the second.
-COARSE = ("binance", "okx")
+COARSE = ("binance", "okx", "krakenfutures", "coinbaseinternational")
 SKEW_MS = -12_000
 
 
@@ -24,12 +25,13 @@ async def test_a_skew_of_every_venue_is_flagged_and_no_stamp_is_changed(
 
 
 async def _skewed(venue: str, simulator: Simulator, broker_url: str, directory: Path) -> None:
-    config = simulator.config((venue,), symbols=[BTC])
+    btc = listed(venue, BTC)
+    config = simulator.config((venue,), symbols=[btc])
     async with collecting(venue, config, broker_url, directory) as fleet:
         clock = fleet.collector.client.venue_clock
 
         def lateness_ms() -> int | None:
-            trades = fleet.consumer.bodies(f"trades.{venue}.BTCUSDT")[-1:]
+            trades = fleet.consumer.bodies(f"trades.{venue}.BTC{quote_of(venue)}")[-1:]
             return trades[0]["received_at"] - trades[0]["timestamp"] if trades else None
 
         await eventually(lambda: lateness_ms() and clock.offset_ms is not None, 30, venue)

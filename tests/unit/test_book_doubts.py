@@ -9,9 +9,10 @@ from typing import Any
 import pytest
 
 from shared.errors import BookDesyncError, NetworkError
-from tests.books import VENUES, BookWire
+from tests.books import BookWire
 from tests.fakes import FakeClock
 from tests.recording import BTC, Recording
+from tests.venues import VENUES
 from tests.waiting import eventually
 from workers.collector.books.keeper import BookKeeper
 from workers.collector.books.orderbook import OrderBook
@@ -22,8 +23,10 @@ from workers.collector.events import BookUpdate, Unread
 from workers.collector.venues.binance import Binance
 from workers.collector.venues.bitget import Bitget
 from workers.collector.venues.bybit import Bybit
+from workers.collector.venues.coinbaseinternational import Coinbaseinternational
 from workers.collector.venues.gate import Gate
 from workers.collector.venues.htx import Htx
+from workers.collector.venues.krakenfutures import KrakenFutures
 from workers.collector.venues.okx import Okx
 
 BY_REST = [venue for venue in VENUES if CATALOGUE[venue].book.snapshot is not None]
@@ -294,6 +297,9 @@ BOOK_FRAMES: dict[Any, dict[str, Any]] = {
         "result": {"s": "BTC", "t": 9, "u": 2, "U": 2, "b": [{"p": "1"}], "a": []},
     },
     Okx: {"arg": {"channel": "books", "instId": "BTC"}, "action": "update", "data": [{}]},
+    KrakenFutures: {"feed": "book", "product_id": "BTC", "side": "mid", "price": 1, "qty": 1}
+    | {"seq": 2, "timestamp": 9},
+    Coinbaseinternational: {"params": {"channel": "book.BTC.100ms", "data": {"change_id": 2}}},
 }
 
 

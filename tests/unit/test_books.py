@@ -10,8 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from shared.errors import BookDesyncError, NetworkError
-from tests.books import VENUES, BookWire, Moment
+from tests.books import BookWire, Moment
 from tests.fakes import FakeClock
+from tests.venues import VENUES
 from tests.waiting import eventually
 from workers.collector.books.keeper import BookKeeper
 from workers.collector.books.orderbook import OrderBook

@@ -333,3 +333,38 @@ def test_who_asks_when_is_spread(world: World) -> None:
     assert min(checks) >= 4
     assert max(checks) < 15
     assert len(checks) >= 9
+
+
+async def test_where_none_are_streamed_rest_brings_each_closed_candle() -> None:
+    world = World(streamed=False)
+    assert world.candles.awaited() == {BTC: "no candle yet: 1m"}
+    for minute in range(-1, 4):
+        world.has(minute, 10 + minute)
+    await world.until(3.2)
+    assert world.closed() == [(0, 0, 10), (1, 0, 11), (2, 0, 12)]
+    assert world.candles.awaited() == {}
+    assert world.opened() == []
+    assert len(world.asked) <= 4  # one a candle, and the one that found the first of them
+
+
+async def test_a_candle_that_rest_does_not_give_when_it_is_due_is_told() -> None:
+    world = World(streamed=False)
+    for minute in range(4):
+        world.has(minute)
+    await world.until(2.2)
+    world.away = True
+    await world.until(3.5)
+    assert world.candles.awaited() == {BTC: "no candle yet: 1m"}
+    world.away = False
+    world.has(4)
+    await world.until(5.2)
+    assert world.candles.awaited() == {}
+    assert [minute for minute, *_ in world.closed()] == [0, 1, 2, 3, 4]
+
+
+async def test_streamed_candles_are_not_asked_for_before_they_are_subscribed_to() -> None:
+    world = World()
+    world.has(0)
+    await world.until(3)
+    assert world.asked == []
+    assert world.candles.awaited() == {}

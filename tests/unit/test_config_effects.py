@@ -54,16 +54,20 @@ def client_of(venue: str, access: Access) -> VenueClient:
     return VenueClient(row, access, Budget(row.limits, clock), clock)
 
 
-@pytest.mark.parametrize("venue", [name for name in CATALOGUE if name != "htx"])
+WITHOUT_TEST_NETWORK = ("htx", "coinbaseinternational")
+
+
+@pytest.mark.parametrize("venue", [one for one in CATALOGUE if one not in WITHOUT_TEST_NETWORK])
 def test_sandbox_is_the_venues_test_network(venue: str) -> None:
     live = client_of(venue, Access())._ccxt
     test = client_of(venue, Access(VenueConfig(sandbox=True)))._ccxt
     assert test.urls["api"] != live.urls["api"] or test.options["sandboxMode"] is True
 
 
-def test_a_venue_without_a_test_network_refuses_sandbox() -> None:
-    with pytest.raises(ConfigurationError, match=r"exchange_configs\.htx\.sandbox"):
-        client_of("htx", Access(VenueConfig(sandbox=True)))
+@pytest.mark.parametrize("venue", WITHOUT_TEST_NETWORK)
+def test_a_venue_without_a_test_network_refuses_sandbox(venue: str) -> None:
+    with pytest.raises(ConfigurationError, match=rf"exchange_configs\.{venue}\.sandbox"):
+        client_of(venue, Access(VenueConfig(sandbox=True)))
 
 
 def test_sandbox_and_other_addresses_exclude_each_other() -> None:

@@ -148,6 +148,21 @@ async def test_candles_are_covered_while_all_timeframes_are_up(station: Station)
     assert BTC in row["exceptions"]
 
 
+async def test_candles_that_come_by_rest_are_covered_while_none_is_late(tmp_path: Path) -> None:
+    station = Station(tmp_path, row="krakenfutures")
+    late = {BTC: "no candle yet: 1m"}
+    candles: Any = station.continuity.feeds.candles
+    candles.awaited = lambda: dict(late)
+    await station.continuity._tell()
+    await passed(station, 10)
+    assert (await station.row(CANDLE.name))["exceptions"] == late
+    late.clear()
+    for _ in range(2):
+        await passed(station, 10)
+        row = await station.row(CANDLE.name)
+    assert row["exceptions"] == {}
+
+
 async def test_a_look_that_finds_more_than_a_page_loses_nothing(station: Station) -> None:
     """Trades before the oldest of the page are missing as well: a gap is open from before."""
     station.up()

@@ -13,7 +13,9 @@ from workers.collector.events import Candle, Event, Liquidated, Print
 from workers.collector.stamps import check_start
 from workers.collector.venues.bitget import Bitget
 from workers.collector.venues.bybit import Bybit
+from workers.collector.venues.coinbaseinternational import Coinbaseinternational
 from workers.collector.venues.gate import Gate
+from workers.collector.venues.krakenfutures import KrakenFutures
 from workers.collector.venues.okx import Okx
 
 NOW = 1_800_000_000_000  # a whole minute
@@ -48,6 +50,10 @@ def _bitget(channel: str) -> Callable[[list[Any]], dict[str, Any]]:
         "ts": str(NOW),
         "data": rows,
     }
+
+
+def _coinbaseinternational(channel: str) -> Callable[[list[Any]], dict[str, Any]]:
+    return lambda rows: {"method": "subscription", "params": {"channel": channel, "data": rows}}
 
 
 def _okx_contract(rows: list[Any]) -> dict[str, Any]:
@@ -108,6 +114,21 @@ KINDS = {
         _okx("trades"),
         {"instId": "BTC", "tradeId": "1", "px": "1", "sz": "1", "side": "buy", "ts": str(NOW)},
         {"px": "", "tradeId": ..., "ts": None},
+    ),
+    "krakenfutures trades": Rows(
+        KrakenFutures,
+        TRADES,
+        lambda rows: {"feed": "trade_snapshot", "product_id": "BTC", "trades": rows},
+        {"product_id": "BTC", "uid": "1", "price": 1, "qty": 1, "side": "buy", "time": NOW},
+        {"price": "", "uid": ..., "qty": None},
+    ),
+    "coinbaseinternational trades": Rows(
+        Coinbaseinternational,
+        TRADES,
+        _coinbaseinternational("trades.BTC.100ms"),
+        {"instrument_name": "BTC", "trade_seq": 1, "price": 1.0, "amount": 1.0}
+        | {"direction": "buy", "timestamp": NOW},
+        {"price": "", "trade_seq": ..., "amount": None, "instrument_name": ...},
     ),
 }
 

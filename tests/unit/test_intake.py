@@ -20,8 +20,10 @@ from workers.collector.unified import Market
 from workers.collector.venues.binance import Binance
 from workers.collector.venues.bitget import Bitget
 from workers.collector.venues.bybit import Bybit
+from workers.collector.venues.coinbaseinternational import Coinbaseinternational
 from workers.collector.venues.gate import Gate
 from workers.collector.venues.htx import Htx
+from workers.collector.venues.krakenfutures import KrakenFutures
 from workers.collector.venues.okx import Okx
 
 
@@ -142,6 +144,37 @@ FRAMES: dict[Any, list[Any]] = {
             "channel": "futures.book_ticker",
             "event": "update",
             "result": {"t": 9, "s": "BTC", "b": "1", "B": 2, "a": "3", "A": "4"},
+        },
+    ],
+    KrakenFutures: [
+        {"feed": "trade", "product_id": "BTC", "uid": "26129", "side": "sell", "type": "fill"}
+        | {"seq": 1, "time": 9, "qty": 4.7, "price": 0.01},
+        {"feed": "ticker", "product_id": "BTC", "time": 9, "last": 2}
+        | {"bid": 1, "bid_size": 2, "ask": 3, "ask_size": 4},
+    ],
+    Coinbaseinternational: [
+        {
+            "method": "subscription",
+            "params": {
+                "channel": "trades.BTC.100ms",
+                "data": [
+                    {
+                        "instrument_name": "BTC",
+                        "trade_seq": 26129,
+                        "trade_id": "USDC-9",
+                        "price": 0.01,
+                    }
+                    | {"amount": 4.7, "direction": "sell", "timestamp": 9}
+                ],
+            },
+        },
+        {
+            "method": "subscription",
+            "params": {
+                "channel": "quote.BTC",
+                "data": {"instrument_name": "BTC", "best_bid_price": 1.0, "best_bid_amount": 2.0}
+                | {"best_ask_price": 3.0, "best_ask_amount": 4.0, "timestamp": 9},
+            },
         },
     ],
 }

@@ -17,8 +17,10 @@ from workers.collector.readers import (
 from workers.collector.venues.binance import Binance
 from workers.collector.venues.bitget import Bitget
 from workers.collector.venues.bybit import Bybit
+from workers.collector.venues.coinbaseinternational import Coinbaseinternational
 from workers.collector.venues.gate import Gate
 from workers.collector.venues.htx import Htx
+from workers.collector.venues.krakenfutures import KrakenFutures
 from workers.collector.venues.okx import Okx
 
 NOW_MS = 1_795_240_000_000
@@ -111,8 +113,45 @@ BODIES: dict[Any, dict[str, Any]] = {
         "vol24h": "1012877.00",
         "ts": "1795240258189",
     },
+    KrakenFutures: {
+        "symbol": "PF_XBTUSD",
+        "last": 63988.2,
+        "lastTime": "2026-11-22T18:06:12.409Z",
+        "markPrice": 63980.25,
+        "bid": 63980.2,
+        "ask": 63980.3,
+        "vol24h": 10128.77,
+        "volumeQuote": 648443673.13,
+        "openInterest": 1497.505,
+        "open24h": 64111.6,
+        "high24h": 64278.9,
+        "low24h": 63819.4,
+        "indexPrice": 63984.86,
+        "change24h": -0.19,
+    },
+    Coinbaseinternational: {
+        "timestamp": 1795240258189,
+        "state": "open",
+        "stats": {
+            "high": 64278.9,
+            "low": 63819.4,
+            "price_change": -0.192,
+            "volume": 10128.77,
+            "volume_usd": 648443000.0,
+            "volume_notional": 648443673.13,
+        },
+        "instrument_name": "BTC_USDC-PERPETUAL",
+        "index_price": 63984.86,
+        "mark_price": 63980.25,
+        "last_price": 63988.2,
+        "best_bid_price": 63980.2,
+        "best_ask_price": 63980.3,
+        "open_interest": 1497.505,
+        "current_funding": 0.00001054,
+    },
 }
-NO_OPEN, NO_QUOTE_VOLUME, NO_MARK = {Gate}, {Okx}, {Binance, Htx, Okx}
+NO_OPEN, NO_QUOTE_VOLUME = {Gate, Coinbaseinternational}, {Okx}
+NO_MARK = {Binance, Htx, Okx}
 
 
 def parsed(venue: Any) -> dict[str, Any]:
@@ -141,7 +180,8 @@ def test_a_ticker_of_each_venue_says_the_same(venue: Any) -> None:
 
 
 @pytest.mark.parametrize(
-    ("venue", "amount"), [(Bybit, 1497.505), (Bitget, 1497.505), (Gate, 1497505)]
+    ("venue", "amount"),
+    [(Bybit, 1497.505), (Bitget, 1497.505), (Gate, 1497505), (Coinbaseinternational, 1497.505)],
 )
 def test_open_interest_comes_with_the_tickers(venue: Any, amount: float) -> None:
     (update,) = tickers([parsed(venue)], None, NOW_MS)

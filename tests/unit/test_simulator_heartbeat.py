@@ -1,5 +1,7 @@
 """Venues give up clients that have fallen silent."""
 
+from functools import cached_property
+
 import pytest
 from aiohttp import web
 
@@ -14,8 +16,15 @@ from simulator.venues import DIALECTS
 class Counted(Session):
     ended: str | None = None
 
+    @cached_property
+    def closed(self) -> list[int]:
+        return []
+
     def abort(self, reason: str) -> None:
         self.ended = reason
+
+    def say_close(self, code: int) -> None:
+        self.closed.append(code)
 
 
 def session(venue: str) -> Counted:
@@ -43,6 +52,14 @@ async def test_htx_keeps_a_client_that_answers() -> None:
         beat(client, 5)
         client.venue.dialect.receive(client, '{"pong": 1}')
     assert client.ended is None
+
+
+async def test_coinbaseinternational_closes_on_who_is_silent_and_then_ends_it() -> None:
+    client = session("coinbaseinternational")
+    beat(client, 29)
+    assert client.closed == []
+    beat(client, 40)
+    assert (client.closed, client.ended) == ([1011], "silent")
 
 
 @pytest.mark.parametrize(("seconds", "ended"), [(100, None), (140, "no ping")])

@@ -164,9 +164,26 @@ def test_the_day_is_the_last_1440_minutes() -> None:
 def test_each_venue_lists_its_own() -> None:
     bases = {venue: {one.base for one in instruments(venue)} for venue in VENUES}
     everywhere = set.intersection(*bases.values())
-    assert {"BTC", "ETH", "DOGE", "币安人生"} <= everywhere
+    assert {"BTC", "ETH", "DOGE"} <= everywhere
+    assert [venue for venue in VENUES if "币安人生" not in bases[venue]] == ["krakenfutures"]
     assert "SOL" not in bases["htx"]
-    assert sum(len(LISTINGS) - len(found) for found in bases.values()) == 3
+    assert sum(len(LISTINGS) - len(found) for found in bases.values()) == 5
+
+
+def test_each_venue_quotes_in_a_dollar_of_its_own() -> None:
+    found = {venue: instruments(venue, 2)[0] for venue in VENUES}
+    ids = {venue: one.id for venue, one in found.items()}
+    assert (ids["binance"], ids["htx"], ids["gate"]) == ("BTCUSDT", "BTC-USDT", "BTC_USDT")
+    assert (ids["okx"], ids["krakenfutures"]) == ("BTC-USDT-SWAP", "PF_XBTUSD")
+    assert ids["coinbaseinternational"] == "BTC_USDC-PERPETUAL"
+    quotes = dict.fromkeys(VENUES, "USDT")
+    quotes |= {"krakenfutures": "USD", "coinbaseinternational": "USDC"}
+    assert {venue: one.quote for venue, one in found.items()} == quotes
+    assert {venue: one.symbol for venue, one in found.items()} == {
+        venue: f"BTC/{quote}:{quote}" for venue, quote in quotes.items()
+    }
+    hourly = {venue for venue, one in found.items() if one.funding_hours == 1}
+    assert hourly == {"krakenfutures", "coinbaseinternational"}
 
 
 def test_beyond_the_table_symbols_are_made_up() -> None:

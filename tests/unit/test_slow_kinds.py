@@ -17,6 +17,7 @@ from workers.collector.venues.binance import Binance
 from workers.collector.venues.bitget import Bitget
 from workers.collector.venues.bybit import Bybit
 from workers.collector.venues.gate import Gate
+from workers.collector.venues.krakenfutures import KrakenFutures
 from workers.collector.venues.okx import Okx
 
 
@@ -218,6 +219,28 @@ TICKERS: dict[Any, dict[str, Any]] = {
                 "nextFundingTime": "1795248000000",
             }
         ],
+    },
+    KrakenFutures: {
+        "feed": "ticker",
+        "product_id": "BTC",
+        "time": 20_000,
+        "bid": 1,
+        "bid_size": 2,
+        "ask": 3,
+        "ask_size": 4,
+        "last": 63988.2,
+        "open": 64111.6,
+        "high": 64278.9,
+        "low": 63819.4,
+        "change": -0.192,
+        "volume": 10128.77,
+        "volumeQuote": 648443673.13,
+        "markPrice": 63980.25,
+        "index": 63984.86,
+        "openInterest": 1497.505,
+        "funding_rate": 0.674,
+        "relative_funding_rate": 0.00001054,
+        "next_funding_rate_time": 1795248000000,
     },
 }
 

@@ -14,7 +14,7 @@ from workers.collector.standby import Standby, program_name
 
 def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m workers.collector", description=__doc__)
-    parser.add_argument("exchange", help="binance, bybit, bitget, htx, gate or okx")
+    parser.add_argument("exchange", help="a venue, binance or coinbase for example")
     parser.add_argument(
         "--index",
         type=int,

@@ -126,7 +126,7 @@ class Collector:
         self.streams = Streams(self.client, clock, self.log)
         self.books = BookKeeper(row.book, self.client, clock, self.log)
         self.timeframes = config.collection.timeframes
-        self.candles = Candles(row.candles, publishing, self.client, self.log)
+        self.candles = Candles(row.candles, publishing, self.client, self.log, self.timeframes)
         self.candles.time.offset_ms = lambda: self.client.venue_clock.offset_ms
         self.bulk = BulkCycle(
             row, self.client, self.intake, self.collection, self.schedule, self.log

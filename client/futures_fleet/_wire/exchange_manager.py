@@ -37,7 +37,7 @@ _LEAST_S, _MOST_S = 0.5, 2.0
 _AGAIN_S = 0.25
 _ROUNDS = 2
 _LOOK_S = 0.1
-#: How long `initialize` waits for a first collector.
+#: How long a request to no venue in particular waits for a first collector.
 _FIRST_S = 5.0
 
 
@@ -87,9 +87,8 @@ class ExchangeManager:
         await self.close()
 
     async def initialize(self) -> None:
-        """Listen to the fleet; returns when a collector was heard, or after some seconds."""
+        """Listen to the fleet."""
         self._venues.start()
-        await self._venues.first(_FIRST_S)
 
     async def close(self) -> None:
         await self._requester.close()
@@ -212,6 +211,8 @@ class ExchangeManager:
     async def _executed(
         self, method: Method, request: dict[str, Any], exchange_id: str | None, deadline: float
     ) -> Any:
+        if exchange_id is None:
+            await self._venues.first(min(_FIRST_S, self._left_s(deadline)))
         trouble = Trouble("unavailable", f"nobody serves {exchange_id or method.name}")
         for round_ in range(_ROUNDS):
             if round_:

@@ -96,12 +96,11 @@ class KnownVenues:
         if self._listening is None:
             self._listening = asyncio.create_task(self._broker.keep("fleet", self._listen))
 
-    async def first(self, timeout_s: float) -> bool:
-        """Wait until one was heard of that can be asked; whether there is one."""
+    async def first(self, timeout_s: float) -> None:
+        """Wait until one was heard of that can be asked, or so long."""
         with suppress(TimeoutError):
             async with asyncio.timeout(timeout_s):
                 await self._first.wait()
-        return self._first.is_set()
 
     async def close(self) -> None:
         if self._listening is not None:
@@ -144,6 +143,8 @@ class KnownVenues:
         markets = MarketList.model_validate_json(body)
         venue = self.of(markets.exchange)
         venue.symbols, venue.methods = frozenset(markets.symbols), frozenset(markets.methods)
+        if venue.seen_at:
+            self._first.set()
         venue.turnover = markets.volumes or venue.turnover
 
 

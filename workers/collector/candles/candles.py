@@ -2,13 +2,14 @@
 ones about once a second.
 
 A candle is closed when its frame says so; where frames never say, when one of the next candle
-comes; else when REST has it, two seconds or more after its end on the venue's clock.
+comes; else when REST has it, two seconds or more after its end on the venue's clock. Where a venue
+streams none, all come from there, and only closed ones.
 """
 
 import asyncio
 import logging
 from collections import defaultdict
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 
 from shared.kinds import OPEN_CANDLE
 from shared.messages import Ohlcv
@@ -31,9 +32,16 @@ class Candles:
     """Takes every candle of every symbol."""
 
     def __init__(
-        self, feed: CandleFeed, publishing: Publishing, client: CandleClient, log: logging.Logger
+        self,
+        feed: CandleFeed,
+        publishing: Publishing,
+        client: CandleClient,
+        log: logging.Logger,
+        timeframes: Sequence[str] = (),
     ) -> None:
+        """`timeframes` are those that are asked for where the venue streams none."""
         self._contracts = feed.contracts
+        self._asked: Sequence[str] = () if feed.streamed else timeframes
         self._clock = publishing.clock
         self._facts = CandleFacts(publishing)
         self._filler = CandleFiller(self._facts, client, feed.page, self._clock, log)
@@ -69,11 +77,14 @@ class Candles:
 
     def set_symbols(self, parts: Iterable[Parts]) -> None:
         """Collect these; the others rest, and what they publish meanwhile is not missing."""
-        self._sizes = {one.symbol: one.contract_size for one in parts}
+        former, self._sizes = self._sizes, {one.symbol: one.contract_size for one in parts}
         for series in self._series.values():
             series.unit = self._unit(series.symbol)
             if series.symbol not in self._sizes:
                 series.pause()
+        for symbol in self._sizes.keys() - former.keys():
+            for timeframe in self._asked:
+                self.subscribed(symbol, timeframe)
 
     def resume(self, symbol: str, timeframe: str, last_start: int) -> None:
         """The candle of `last_start` was the last that a run before published as closed."""
@@ -86,10 +97,12 @@ class Candles:
         self._of(symbol, timeframe).subscribed(self.time.now_ms())
 
     def awaited(self) -> dict[str, str]:
-        """The symbols that are subscribed to but have not had a candle of each timeframe."""
+        """The symbols that are subscribed to but have not had a candle of each timeframe; where
+        none are streamed, those as well of which REST did not give one when it was due."""
         timeframes: dict[str, list[str]] = defaultdict(list)
         for series in self._series.values():
-            if series.awaited is not None:
+            late = bool(self._asked) and series.attempts > 0
+            if late or series.awaited is not None:
                 timeframes[series.symbol].append(series.timeframe)
         return {symbol: f"no candle yet: {', '.join(of)}" for symbol, of in timeframes.items()}
 

@@ -28,7 +28,8 @@ GATE = Venue(
         "ws": KEEP_ALIVE,
     },
     urls={
-        "public": {"futures": "{rest}/api/v4", "spot": "{rest}/api/v4"},  # its time is of spot
+        # The time is asked of spot.
+        "public": {"futures": "{rest}/api/v4", "spot": "{rest}/api/v4"},
         "swap": {"usdt": "{ws}/v4/ws/usdt"},
     },
     streams={

@@ -68,11 +68,13 @@ class CandleFeed:
 
     `contracts` says that their volume counts contracts, in frames and by REST as ccxt has it, not
     base currency. A minute without a trade has the candle that the venue gives it, or none: none is
-    invented, and where others follow on it is told as missing.
+    invented, and where others follow on it is told as missing. Where they are not `streamed`, REST
+    is asked for each as it ends, and nothing is told of open ones.
     """
 
     page: int  # candles in one REST answer
     contracts: bool = False
+    streamed: bool = True
 
 
 @dataclass(frozen=True, slots=True)

@@ -69,6 +69,8 @@ class Continuity:
         self._up: set[Subscription] = set()
         self._down: set[Subscription] = set()  # lost, and not up again
         self.kinds = [KIND_OF[kind] for kind in row.streams]
+        if not row.candles.streamed:
+            self.kinds.append(CANDLE)
         self._log = logging.getLogger(publishing.exchange)
         self.gaps = Gaps(publishing, origin.worker, origin.epoch)
         self.coverage = Coverages(publishing, origin.worker, origin.epoch, self._broken_now)
