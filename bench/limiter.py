@@ -2,7 +2,6 @@
 goes on by itself when Redis has gone."""
 
 import asyncio
-import os
 import shutil
 import signal
 import sys
@@ -94,7 +93,7 @@ async def _line(spender: Process, wait_s: float) -> dict[str, Any]:
 @asynccontextmanager
 async def _redis() -> AsyncIterator[tuple[Process, int]]:
     """A private one. Raises ConfigurationError where there is none on this machine."""
-    command = shutil.which(os.environ.get("REDIS_SERVER", "redis-server"))
+    command = shutil.which("redis-server")
     if command is None:
         raise ConfigurationError("no redis-server here")
     [port] = free_ports(1)
