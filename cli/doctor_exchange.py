@@ -52,10 +52,10 @@ class _Patient:
 
     async def examined(self) -> list[Check]:
         """All checks; one that fails costs no other its place, but for that of a collector."""
-        status = await self._manager.status_within(self._exchange, 8.0)
-        if status is None:
-            text = f"no collector of {self._exchange} is heard of"
-            return [Check("collector", "fail", text)]
+        try:
+            status = await self._manager.get_exchange_status(self._exchange)
+        except ExchangeError:
+            return [Check("collector", "fail", f"no collector of {self._exchange} is heard of")]
         well: Literal["ok", "warn"] = "ok" if status["status"] == "healthy" else "warn"
         text = (
             f"{status['status']}, score {status['health_score']:g}, "

@@ -37,6 +37,7 @@ MODULES = (
     "tasks",
     "timeframes",
     "topology",
+    "venues",
 )
 #: Methods that need what the library does not bring, and the import that they alone need.
 _LEFT_OUT = {"broker": ("of", "shared.config")}

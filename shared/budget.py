@@ -33,8 +33,9 @@ AGEING_S = 60.0
 _LOOK_S = 1.0
 #: A Redis that did not answer is asked again after this long, and up to twice it.
 _PROBE_S = 0.5
-#: What requests of users leave to live data, as a share of the burst; times their priority's.
-USER_RESERVE = 0.2
+#: What requests of users leave to live data, as a share of the burst: times their priority's, and
+#: never less than the other, which is more than any live request of a venue costs.
+USER_RESERVE, LEAST_USER_RESERVE = 0.4, 0.2
 
 Mode = Literal["local", "shared", "fallback"]
 
@@ -57,18 +58,19 @@ _RANKS = {request_class: float(rank) for rank, request_class in enumerate(Reques
 
 @dataclass(frozen=True, slots=True)
 class Standing:
-    """How a request stands to others: its place in the queue, lower first, and the share of the
-    burst that it leaves to them."""
+    """How a request stands to others: its place in the queue, lower first, the share of the burst
+    that it leaves to them, and the place that waiting may lift it to."""
 
     rank: float
     reserve: float
+    highest: float = -math.inf
 
 
 _STANDINGS = {one: Standing(rank, one.value) for one, rank in _RANKS.items()}
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class _Ticket:
+class Ticket:
     """A request that waits."""
 
     standing: Standing
@@ -78,7 +80,8 @@ class _Ticket:
     turn: asyncio.Event = field(default_factory=asyncio.Event)
 
     def order(self, now: float) -> tuple[float, int]:
-        return self.standing.rank - (now - self.since) / AGEING_S, self.number
+        aged = self.standing.rank - (now - self.since) / AGEING_S
+        return max(aged, self.standing.highest), self.number
 
 
 class Budget:
@@ -100,10 +103,10 @@ class Budget:
         self._shared = shared
         self._bans = bans or Bans(None, clock)
         self._part = 1.0
-        self._waiting: list[_Ticket] = []
+        self._waiting: list[Ticket] = []
         self._numbers = itertools.count()
         self._lost = False
-        self._probe_at = -math.inf
+        self._probe_at = self._tell_again_at = -math.inf
         self._told: set[asyncio.Task[None]] = set()
 
     @property
@@ -129,6 +132,11 @@ class Budget:
         finally:
             self._waiting.remove(ticket)
             self._wake_heads()
+
+    @property
+    def banned_s(self) -> float:
+        """How long no request may go out, as far as this process knows."""
+        return self._bans.left_s()
 
     async def unbanned(self) -> None:
         """Wait until no ban is on: one that waited after its grant may have one before it."""
@@ -178,8 +186,8 @@ class Budget:
         """No request to the venue before `seconds` have passed; a longer ban stays. All processes
         of this host hear of it, and by Redis all behind this address."""
         self._bans.ban(seconds)
-        if self._shared is not None and not self._lost:
-            self._tell(self._tell_ban(self._shared, seconds), f"ban {next(self._numbers)}")
+        self._tell_again_at = -math.inf
+        self._tell_of_ban(self._bans.left_s())
 
     def used(self, charge: Charge, said: Used) -> None:
         """The venue says how much of a limit is used: what others behind this address spent is not
@@ -201,7 +209,7 @@ class Budget:
         if self._shared is not None:
             await self._shared.close()
 
-    async def _granted(self, ticket: _Ticket) -> None:
+    async def _granted(self, ticket: Ticket) -> None:
         while True:
             if not self._is_head(ticket):
                 self._wake_heads()
@@ -213,10 +221,11 @@ class Budget:
                 return
             await self._clock.sleep(min(wait_s, _LOOK_S))
 
-    async def _try(self, ticket: _Ticket) -> float:
+    async def _try(self, ticket: Ticket) -> float:
         """Take what a ticket needs; or the wait until that may be possible."""
         banned_s = self._bans.left_s()
         if banned_s > 0:
+            self._tell_of_ban(banned_s)
             return banned_s
         if self._shared is not None and self._clock.monotonic() >= self._probe_at:
             try:
@@ -229,7 +238,7 @@ class Budget:
             self._own.take(takes)
         return wait_s
 
-    async def _try_shared(self, shared: RedisBuckets, ticket: _Ticket) -> float:
+    async def _try_shared(self, shared: RedisBuckets, ticket: Ticket) -> float:
         whole = [self._whole(charge, ticket.standing.reserve) for charge in ticket.charges]
         answer = await shared.take(whole, 0.0)
         if self._lost:
@@ -245,6 +254,12 @@ class Budget:
             self.fallbacks += 1
             log.warning("The budget of %s is this process's own: %s", self.limits.venue, error)
         self._probe_at = self._clock.monotonic() + _PROBE_S * random.uniform(1, 2)
+
+    def _tell_of_ban(self, seconds: float) -> None:
+        """Again and again while it lasts: Redis may be away, or be emptied."""
+        due_at = max(self._probe_at, self._tell_again_at)
+        if self._shared is not None and self._clock.monotonic() >= due_at:
+            self._tell(self._tell_ban(self._shared, seconds), "ban")
 
     def _tell(self, telling: Coroutine[Any, Any, None], what: str) -> None:
         """Tell Redis beside all else; one thing of each name at a time, what comes meanwhile is
@@ -268,8 +283,10 @@ class Budget:
             await shared.ban(seconds)
         except StoreError as error:
             self._lose(error)
+        else:
+            self._tell_again_at = self._clock.monotonic() + _LOOK_S
 
-    def _takes(self, ticket: _Ticket, of: RequestClass | Standing) -> list[Take]:
+    def _takes(self, ticket: Ticket, of: RequestClass | Standing) -> list[Take]:
         """From this process's own buckets."""
         reserve = of.value if isinstance(of, RequestClass) else of.reserve
         if self._shared is None:
@@ -286,11 +303,11 @@ class Budget:
         limit = charge.rule.limit()
         return _take(charge, limit.per_second, limit.burst, reserve)
 
-    def _ticket(self, charges: Sequence[Charge], of: RequestClass | Standing) -> _Ticket:
+    def _ticket(self, charges: Sequence[Charge], of: RequestClass | Standing) -> Ticket:
         standing = _STANDINGS[of] if isinstance(of, RequestClass) else of
-        return _Ticket(standing, next(self._numbers), self._clock.monotonic(), tuple(charges))
+        return Ticket(standing, next(self._numbers), self._clock.monotonic(), tuple(charges))
 
-    def _is_head(self, ticket: _Ticket) -> bool:
+    def _is_head(self, ticket: Ticket) -> bool:
         """Whether nobody before it waits for one of its buckets."""
         now = self._clock.monotonic()
         order, buckets = ticket.order(now), {charge.bucket for charge in ticket.charges}

@@ -28,6 +28,8 @@ _ANSWER_S = 0.05
 #: How long Redis is left alone that did not answer.
 _PAUSE_S = 1.0
 _PREFIX = "fleet:cache:1"
+#: So many values are set between two looks for those that are of no use any more.
+_SWEEP_EACH = 256
 _AWAY = (RedisError, OSError, TimeoutError)
 
 log = logging.getLogger("main")
@@ -39,6 +41,11 @@ class Entry(NamedTuple):
     value: Any
     at: float
     until: float
+
+    @property
+    def forgotten_at(self) -> float:
+        """From when on it is of no use even where a load fails."""
+        return self.at + STALE_TIMES * (self.until - self.at)
 
 
 class Found(NamedTuple):
@@ -81,7 +88,8 @@ class CacheManager:
         self._redis_again_at = 0.0
         self._counts: dict[CacheType, _Counts] = {}
         self._entries: dict[CacheType, _Entries] = {}
-        self._loads: dict[tuple[CacheType, str], asyncio.Future[Found]] = {}
+        self._loads: dict[tuple[CacheType, str, float | None], asyncio.Future[Found]] = {}
+        self._puts = 0
 
     def get(self, cache_type: CacheType, key: str) -> Any | None:
         """A fresh value of this process, else None. Counts."""
@@ -95,7 +103,7 @@ class CacheManager:
             return
         now = self._clock.monotonic()
         life_s = self._config.value.limits(cache_type)[0] if ttl is None else ttl
-        self._of(cache_type)[key] = Entry(value, now, now + life_s)
+        self._put(cache_type, key, Entry(value, now, now + life_s))
 
     def delete(self, cache_type: CacheType, key: str) -> bool:
         """Whether there was one, fresh or not."""
@@ -106,19 +114,27 @@ class CacheManager:
             self._of(one).clear()
 
     async def get_or_load(
-        self, cache_type: CacheType, key: str, load: Callable[[], Awaitable[Any]]
+        self,
+        cache_type: CacheType,
+        key: str,
+        load: Callable[[], Awaitable[Any]],
+        max_age_s: float | None = None,
     ) -> Found:
         """A fresh value, else what `load` gives, which all share who ask meanwhile; where that
-        fails an old one. Raises what `load` raises where there is none."""
+        fails an old one. None is older than `max_age_s`. Raises what `load` raises where there is
+        none. `load` goes on when who asks is cancelled: it has to end by itself."""
         entry = self._fresh(cache_type, key)
+        if entry is not None and self._is_older(entry, max_age_s):
+            entry = None
         self._count(cache_type, hit=entry is not None)
         if entry is not None:
             return Found(entry.value, self._clock.monotonic() - entry.at, "memory")
-        loading = self._loads.get((cache_type, key))
+        of = (cache_type, key, max_age_s)
+        loading = self._loads.get(of)
         if loading is None:
-            loading = asyncio.ensure_future(self._loaded(cache_type, key, load))
-            self._loads[cache_type, key] = loading
-            loading.add_done_callback(lambda _: self._loads.pop((cache_type, key), None))
+            loading = asyncio.ensure_future(self._loaded(cache_type, key, load, max_age_s))
+            self._loads[of] = loading
+            loading.add_done_callback(lambda _: self._loads.pop(of, None))
             loading.add_done_callback(_heard)
         return await asyncio.shield(loading)
 
@@ -140,17 +156,21 @@ class CacheManager:
         return stats
 
     async def _loaded(
-        self, cache_type: CacheType, key: str, load: Callable[[], Awaitable[Any]]
+        self,
+        cache_type: CacheType,
+        key: str,
+        load: Callable[[], Awaitable[Any]],
+        max_age_s: float | None,
     ) -> Found:
         shared = await self._from_redis(cache_type, key)
-        if shared is not None:
+        if shared is not None and (max_age_s is None or shared.age_s <= max_age_s):
             self._counts[cache_type].redis_hits += 1
             return shared
         try:
             value = await load()
         except ExchangeError:
             old = self._old(cache_type, key)
-            if old is None:
+            if old is None or self._is_older(old, max_age_s):
                 raise
             self._counts[cache_type].stale += 1
             return Found(old.value, self._clock.monotonic() - old.at, "stale")
@@ -168,10 +188,20 @@ class CacheManager:
 
     def _old(self, cache_type: CacheType, key: str) -> Entry | None:
         entry = self._of(cache_type).get(key)
-        if entry is None:
-            return None
-        life_s = entry.until - entry.at
-        return entry if self._clock.monotonic() < entry.at + STALE_TIMES * life_s else None
+        return entry if entry is not None and self._clock.monotonic() < entry.forgotten_at else None
+
+    def _is_older(self, entry: Entry, max_age_s: float | None) -> bool:
+        return max_age_s is not None and self._clock.monotonic() - entry.at > max_age_s
+
+    def _put(self, cache_type: CacheType, key: str, entry: Entry) -> None:
+        """Now and then what is of no use to anybody gives way."""
+        entries, self._puts = self._of(cache_type), self._puts + 1
+        entries[key] = entry
+        if self._puts % _SWEEP_EACH:
+            return
+        now = self._clock.monotonic()
+        for key in [key for key, entry in entries.items() if now >= entry.forgotten_at]:
+            del entries[key]
 
     def _of(self, cache_type: CacheType) -> _Entries:
         size = self._config.value.limits(cache_type)[1]
@@ -202,8 +232,10 @@ class CacheManager:
         left_s = (until_ms - self._clock.now_ms()) / 1000
         if left_s <= 0:
             return None
-        self.set(cache_type, key, value, left_s)
-        return Found(value, max(0.0, (self._clock.now_ms() - loaded_ms) / 1000), "redis")
+        age_s = max(0.0, (self._clock.now_ms() - loaded_ms) / 1000)
+        now = self._clock.monotonic()
+        self._put(cache_type, key, Entry(value, now - age_s, now + left_s))
+        return Found(value, age_s, "redis")
 
     async def _to_redis(self, cache_type: CacheType, key: str, value: Any) -> None:
         life_ms = round(1000 * self._config.value.limits(cache_type)[0])

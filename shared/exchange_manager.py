@@ -5,6 +5,7 @@ of whichever can, chosen by a strategy, with the next one where it fails.
         ticker = await manager.execute_request("fetch_ticker", "BTC/USDT:USDT")
 """
 
+import asyncio
 from collections.abc import Awaitable, Callable, Mapping
 from types import TracebackType
 from typing import Any, Protocol
@@ -15,7 +16,7 @@ from shared import errors
 from shared.broker import Broker
 from shared.clock import Clock, SystemClock
 from shared.known_venues import KnownVenue, KnownVenues
-from shared.requester import Requester
+from shared.requester import Requester, UnservedError
 from shared.requests import (
     ELSEWHERE,
     METHODS,
@@ -37,16 +38,20 @@ _AGAIN_S = 0.25
 _ROUNDS = 2
 _LOOK_S = 0.1
 #: How long a request to no venue in particular waits for a first collector.
-_FIRST_S = 5.0
+_FIRST_S = 6.0
 
 
 class Answers(Protocol):
     """A cache of this process, as `shared.cache.CacheManager` is."""
 
     async def get_or_load(
-        self, cache_type: CacheName, key: str, load: Callable[[], Awaitable[Any]]
+        self,
+        cache_type: CacheName,
+        key: str,
+        load: Callable[[], Awaitable[Any]],
+        max_age_s: float | None = None,
     ) -> Any:
-        """Something with the answer as `value`."""
+        """Something with the answer as `value`, no older than that."""
 
 
 class ExchangeManager:
@@ -70,7 +75,7 @@ class ExchangeManager:
         self._weights = dict(weights or {})
         self._cache = cache
         self._venues = KnownVenues(broker, role, self._clock)
-        self._requests = self._successes = 0
+        self._requests = self._successes = self._failures = 0
         self._took_s = 0.0
 
     async def __aenter__(self) -> "ExchangeManager":
@@ -106,7 +111,7 @@ class ExchangeManager:
         method: str,
         *args: Any,
         exchange_id: str | None = None,
-        priority: Priority = Priority.NORMAL,
+        priority: Priority | str = Priority.NORMAL,
         timeout: float = 10.0,  # noqa: ASYNC109 - the name that users know
         max_age: float | None = None,
         **kwargs: Any,
@@ -121,20 +126,28 @@ class ExchangeManager:
         request: dict[str, Any] = {
             "method": known.name,
             "arguments": arguments,
-            "priority": priority.value,
+            "priority": Priority(priority).value,
         }
+        exchange_id = self._venues.named(exchange_id)
         if max_age is not None:
             request["max_age_ms"] = round(1000 * max_age)
         if self._cache is None or known.cache is None or max_age == 0:
             return await self._timed(known, request, exchange_id, timeout)
         key = f"{exchange_id}:{known.name}:{orjson.dumps(arguments).decode()}"
-        found = await self._cache.get_or_load(
-            known.cache, key, lambda: self._timed(known, request, exchange_id, timeout)
-        )
+        try:
+            async with asyncio.timeout(timeout):
+                found = await self._cache.get_or_load(
+                    known.cache,
+                    key,
+                    lambda: self._timed(known, request, exchange_id, timeout),
+                    max_age,
+                )
+        except TimeoutError:
+            raise errors.NetworkError(f"no answer within {timeout:g} s") from None
         return found.value
 
     async def acquire_permit(
-        self, exchange_id: str, method: str, priority: Priority = Priority.NORMAL
+        self, exchange_id: str, method: str, priority: Priority | str = Priority.NORMAL
     ) -> bool:
         """Whether a request like `method` may go to a venue now; then it counts as made. For who
         speaks to the venue himself, from behind the address of its collector."""
@@ -145,7 +158,7 @@ class ExchangeManager:
         )
 
     async def get_remaining_requests(
-        self, exchange_id: str, method: str, priority: Priority = Priority.NORMAL
+        self, exchange_id: str, method: str, priority: Priority | str = Priority.NORMAL
     ) -> int:
         """How many such requests the venue's budget has for somebody of that priority, at once."""
         return int(
@@ -155,34 +168,33 @@ class ExchangeManager:
         )
 
     async def get_exchange_status(self, exchange_id: str) -> dict[str, Any]:
-        """How one venue is. Raises ExchangeError for one that was never heard of."""
-        venue = self._venues.each.get(exchange_id)
-        if venue is None:
-            raise errors.ExchangeError(f"nothing was heard of {exchange_id!r}")
+        """How one venue is, see `KnownVenue.status`. Raises ExchangeError for one that is not heard
+        of within some seconds."""
+        end = self._clock.monotonic() + _FIRST_S
+        while (venue := self._venues.heard(exchange_id)) is None:
+            if self._clock.monotonic() > end:
+                raise errors.ExchangeError(f"nothing was heard of {exchange_id!r}")
+            await self._clock.sleep(_LOOK_S)
         return self._status(venue)
 
     def _status(self, venue: KnownVenue) -> dict[str, Any]:
         weight = self._weights.get(venue.exchange, 100.0)
         return venue.status(self._clock.monotonic(), weight)
 
-    async def status_within(self, exchange_id: str, seconds: float) -> dict[str, Any] | None:
-        """The same, once its collector was heard of; None where that takes longer."""
-        end = self._clock.monotonic() + seconds
-        while not self._venues.of(exchange_id).methods:
-            if self._clock.monotonic() > end:
-                return None
-            await self._clock.sleep(_LOOK_S)
-        return await self.get_exchange_status(exchange_id)
-
     def top_symbols(self, exchange_id: str, count: int) -> list[str]:
         """Those with the largest turnover of 24 hours, as its collector knows it."""
-        turnover = self._venues.of(exchange_id).turnover
+        venue = self._venues.heard(exchange_id)
+        turnover = venue.turnover if venue else {}
         return sorted(turnover, key=lambda symbol: -turnover[symbol])[:count]
 
     async def get_all_exchanges(self) -> dict[str, dict[str, Any]]:
+        """The same of all that are heard of; of none only after some seconds without one."""
+        await self._venues.first(_FIRST_S)
         return {name: self._status(venue) for name, venue in sorted(self._venues.each.items())}
 
     def get_statistics(self) -> dict[str, Any]:
+        """Of this manager; `average_response_time` in seconds, of the requests that have ended."""
+        ended = self._successes + self._failures
         now, venues = self._clock.monotonic(), self._venues.each
         healthy = sum(venue.is_healthy(now) for venue in venues.values())
         return {
@@ -191,8 +203,8 @@ class ExchangeManager:
             "failed_exchanges": len(venues) - healthy,
             "total_requests": self._requests,
             "successful_requests": self._successes,
-            "failed_requests": self._requests - self._successes,
-            "average_response_time": self._took_s / self._requests if self._requests else 0.0,
+            "failed_requests": self._failures,
+            "average_response_time": self._took_s / ended if ended else 0.0,
         }
 
     async def _timed(
@@ -202,6 +214,9 @@ class ExchangeManager:
         self._requests += 1
         try:
             result = await self._executed(method, request, exchange_id, began + timeout_s)
+        except BaseException:
+            self._failures += 1
+            raise
         finally:
             self._took_s += self._clock.monotonic() - began
         self._successes += 1
@@ -235,16 +250,20 @@ class ExchangeManager:
 
     async def _asked(self, exchange: str, request: dict[str, Any], timeout_s: float) -> Reply:
         """The reply, or one that is made here where none comes. Never raises for the venue."""
-        venue = self._venues.of(exchange)
+        venue = self._venues.each.get(exchange) or self._venues.unknown(exchange)
         began = self._clock.monotonic()
         venue.in_flight += 1
+        if venue.breaker.state == "OPEN" and venue.breaker.open_for_s == 0:
+            venue.breaker.admit()
         try:
             reply = await self._requester.ask(exchange, request, timeout_s)
         except TimeoutError:
             trouble = Trouble("timeout", f"{exchange} did not answer within {timeout_s:.1f} s")
             reply = Reply("", exchange, "", error=trouble)
-        except errors.BrokerError as error:
+        except UnservedError as error:
             reply = Reply("", exchange, "", error=Trouble("unavailable", str(error)))
+        except errors.BrokerError as error:
+            reply = Reply("", exchange, "", error=Trouble("network", str(error)))
         finally:
             venue.in_flight -= 1
         well = reply.error is None or reply.error.code not in TRANSIENT

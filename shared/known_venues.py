@@ -16,6 +16,7 @@ from shared.errors import BrokerError
 from shared.status import Heartbeat, MarketList
 from shared.tasks import ended
 from shared.topology import STATUS
+from shared.venues import ALIASES
 
 #: A collector that is silent for so long is not asked.
 _SILENT_S = 6.0
@@ -61,7 +62,8 @@ class KnownVenue:
         return self.is_there(now) and self.score >= _HEALTHY
 
     def status(self, now: float, weight: float) -> dict[str, Any]:
-        """In the words of `get_exchange_status`."""
+        """`latency` in seconds, of late; `active_connections` are requests on their way; of 0 to 1
+        `health_score` and `success_rate`; `circuit_breaker` is that of its collector."""
         there = self.is_there(now)
         status = "unavailable"
         if there:
@@ -106,13 +108,27 @@ class KnownVenues:
             await ended(self._listening)
             self._listening = None
 
-    def of(self, exchange: str) -> KnownVenue:
-        """That of this name, be it new."""
-        venue = self.each.get(exchange)
-        if venue is None:
-            breaker = CircuitBreaker(f"requests to {exchange}", BreakerPolicy(), self._clock)
-            venue = self.each[exchange] = KnownVenue(exchange, breaker)
-        return venue
+    def heard(self, exchange: str) -> KnownVenue | None:
+        """That of this name, or of another name of its, where it can be asked."""
+        venue = self.each.get(self.named(exchange) or "")
+        return venue if venue is not None and venue.methods else None
+
+    def named(self, exchange: str | None) -> str | None:
+        """The name on the wire of a venue that is called by any of its names."""
+        if exchange is None or exchange in self.each:
+            return exchange
+        venue = ALIASES.get(exchange, exchange)
+        return next((name for name in self.each if ALIASES.get(name, name) == venue), exchange)
+
+    def unknown(self, exchange: str) -> KnownVenue:
+        """One that nobody has told of."""
+        breaker = CircuitBreaker(f"requests to {exchange}", BreakerPolicy(), self._clock)
+        return KnownVenue(exchange, breaker)
+
+    def _of(self, exchange: str) -> KnownVenue:
+        if exchange not in self.each:
+            self.each[exchange] = self.unknown(exchange)
+        return self.each[exchange]
 
     async def _listen(self, connection: AbstractConnection) -> None:
         channel = await connection.channel()
@@ -129,7 +145,7 @@ class KnownVenues:
         beat = Heartbeat.model_validate_json(body)
         if beat.exchange is None:
             return
-        venue = self.of(beat.exchange)
+        venue = self._of(beat.exchange)
         if beat.state != "running":
             venue.seen_at.pop(beat.worker, None)
             return
@@ -140,7 +156,7 @@ class KnownVenues:
 
     def _hear_markets(self, body: bytes) -> None:
         markets = MarketList.model_validate_json(body)
-        venue = self.of(markets.exchange)
+        venue = self._of(markets.exchange)
         venue.symbols, venue.methods = frozenset(markets.symbols), frozenset(markets.methods)
         if venue.seen_at:
             self._first.set()

@@ -2,7 +2,8 @@
 
 One script takes from several buckets at once or from none, by the server's clock. What a process
 has seen of a bucket it tells with each question: a server that was emptied, or restored from
-yesterday, learns it anew. A bucket that nobody knows anything of is empty.
+yesterday, learns it anew. A bucket that nobody told this run of the server of is empty: what it
+restored from a backup says nothing.
 """
 
 import asyncio
@@ -42,14 +43,14 @@ if tonumber(ARGV[1]) > 0 and told > banned then
   redis.call('SET', KEYS[1], string.format('%.0f', banned), 'PX', math.ceil(ARGV[1] / 1000) + 1)
 end
 local wait = math.max(0, banned - now)
+local run = string.match(redis.call('INFO', 'server'), 'run_id:(%x+)')
 local full = {}
 for i = 2, #KEYS do
   local at = 4 * (i - 2) + 3
   local cost, burst, reserve = tonumber(ARGV[at]), tonumber(ARGV[at + 1]), tonumber(ARGV[at + 2])
-  local known = tonumber(redis.call('GET', KEYS[i]) or 0)
-  local seen = tonumber(ARGV[at + 3])
-  if seen > known then known = seen end
-  if known == 0 then known = now + burst end
+  local of, full_at = string.match(redis.call('GET', KEYS[i]) or '', '(%x*):(%d+)')
+  local known = of == run and tonumber(full_at) or now + burst
+  known = math.max(known, tonumber(ARGV[at + 3]))
   known = math.min(known, now + burst + MOST)
   if known < now then known = now end
   full[i - 1] = known
@@ -59,7 +60,7 @@ for i = 2, #KEYS do
   local cost = tonumber(ARGV[4 * (i - 2) + 3])
   if ARGV[2] == '1' then full[i - 1] = math.max(full[i - 1], now + cost)
   elseif wait <= 0 then full[i - 1] = full[i - 1] + cost end
-  redis.call('SET', KEYS[i], string.format('%.0f', full[i - 1]), 'PX', KEPT)
+  redis.call('SET', KEYS[i], string.format('%s:%.0f', run, full[i - 1]), 'PX', KEPT)
 end
 local answer = {math.max(0, wait), math.max(0, banned - now), now}
 for i = 1, #full do answer[i + 3] = full[i] end

@@ -22,6 +22,10 @@ from shared.topology import REPLIES, REQUESTS, request_queue
 _OPEN_S = 10.0
 
 
+class UnservedError(BrokerError):
+    """Raised when no queue takes a request."""
+
+
 class Requester:
     """Sends requests, and gives each its reply. `role` is what its queue may be named after."""
 
@@ -42,9 +46,10 @@ class Requester:
         reply: asyncio.Future[Reply] = asyncio.get_running_loop().create_future()
         self._asked[id_] = reply
         try:
-            async with asyncio.timeout(timeout_s):
+            async with asyncio.timeout(timeout_s) as deadline:
                 line = await self._open()
-                body = {"id": id_, "timeout_ms": max(1, round(1000 * timeout_s)), **request}
+                left_s = (deadline.when() or 0.0) - asyncio.get_running_loop().time()
+                body = {"id": id_, "timeout_ms": max(1, round(1000 * left_s)), **request}
                 await line.send(exchange, id_, body)
                 return await reply
         finally:
@@ -117,7 +122,7 @@ class _Line:
         try:
             await self._exchange.publish(message, key, mandatory=True)
         except DeliveryError as error:
-            raise BrokerError(f"nobody serves {exchange}, or too many wait for it") from error
+            raise UnservedError(f"nobody serves {exchange}, or too many wait for it") from error
         except Exception as error:
             if not is_connection_error(error):
                 raise

@@ -107,7 +107,9 @@ async def _pretend_s_later(buckets: RedisBuckets, seconds: float) -> None:
         key = f"{buckets._prefix}{name}"
         value = await buckets._redis.get(key)
         if value is not None:
-            await buckets._redis.set(key, int(value) - shift)
+            assert isinstance(value, bytes)
+            run, full_at = value.decode().split(":")
+            await buckets._redis.set(key, f"{run}:{int(full_at) - shift}")
         if name in buckets.seen:
             buckets.seen[name] -= shift
 
@@ -136,6 +138,46 @@ async def test_what_a_process_has_seen_survives_an_emptied_and_a_restored_server
         assert (await buckets.take([take], 0.0)).wait_s > 0.5
         server.empty()
         assert (await buckets.take([take], 0.0)).wait_s > 0.4
+
+
+async def test_what_a_backup_has_is_worth_nothing_to_who_comes_first(server: RedisServer) -> None:
+    take = Take("x", 0.5, 1.0, 0.0)
+    async with buckets_at(server, "backup") as before:
+        await before.take([take], 0.0)
+    await asyncio.sleep(1.05)  # a bucket that is as good as full
+    server.save()
+    await asyncio.to_thread(server.kill)
+    await asyncio.to_thread(server.start)
+    async with buckets_at(server, "backup") as first:
+        assert (await first.take([take], 0.0)).wait_s > 0.4
+
+
+async def test_one_who_saw_it_long_ago_fills_no_bucket_that_was_lost(server: RedisServer) -> None:
+    take = Take("x", 0.5, 1.0, 0.0)
+    async with buckets_at(server, "idle") as idle:
+        await idle.take([take], 0.0)
+        await asyncio.sleep(1.05)
+        server.empty()
+        assert (await idle.take([take], 0.0)).wait_s > 0.4
+
+
+async def test_a_ban_that_redis_missed_is_told_when_it_is_back(
+    server: RedisServer, tmp_path: Path
+) -> None:
+    [one] = budgets(server, "missed", 1, tmp_path / "near")
+    [far] = budgets(server, "missed", 1, tmp_path / "far")
+    await asyncio.to_thread(server.kill)
+    one.ban(4)
+    waiting = asyncio.create_task(one.acquire(ONE, RequestClass.CONTROL))
+    await asyncio.sleep(0.3)
+    await asyncio.to_thread(server.start)
+    await asyncio.sleep(1.7)
+    loop = asyncio.get_running_loop()
+    began = loop.time()
+    await far.acquire(ONE, RequestClass.CONTROL)
+    assert loop.time() - began >= 1.0
+    await waiting
+    await _closed([one, far])
 
 
 async def _answers(buckets: RedisBuckets) -> None:

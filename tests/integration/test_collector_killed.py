@@ -107,7 +107,9 @@ async def _play(
         process = await start(venue, environment)
         try:
             await eventually(lambda: set(reader.trades) == set(MARKETS[venue]), 30)
-            for _ in range(kills):
+            for number in range(kills):
+                # Three of four while it collects, however slow it starts on this machine.
+                await _new_trades(reader, number % 4 != 3)
                 await asyncio.sleep(moments.uniform(0.2, 4.5))
                 process.send_signal(signal.SIGKILL)
                 await process.wait()
@@ -121,6 +123,15 @@ async def _play(
     assert figures["happened"] > 20 * kills
     # A run that is killed before it has repaired hands its gap on to the next.
     assert sum(gap["rev"] for gap in reader.gaps.values()) >= 2 * kills
+
+
+async def _new_trades(reader: Reader, wanted: int) -> None:
+    seen = _count(reader)
+    await eventually(lambda: _count(reader) >= seen + wanted, 30, "it collects")
+
+
+def _count(reader: Reader) -> int:
+    return sum(map(len, reader.trades.values()))
 
 
 def _open(reader: Reader) -> list[dict[str, Any]]:

@@ -71,7 +71,7 @@ async def _ask_both_ways(
         arguments["symbols"] = [btc, eth]
     began = time.time()
     asked = await manager.execute_request(
-        name, exchange_id=venue, max_age=0, timeout=30, **arguments
+        name, exchange_id=venue, max_age=0, timeout=PATIENCE_S, **arguments
     )
     if name != "fetch_markets":
         await eventually(lambda: _asked(simulator, venue, began), 5, f"{venue} was asked: {name}")

@@ -294,3 +294,28 @@ def test_a_venue_that_fails_is_left_alone_as_a_whole_and_tried_by_any_request() 
     assert all(about(one, breakers, fails=False, clock=clock) for one in endpoints)
     assert told == [("", "OPEN"), ("", "HALF_OPEN"), ("", "CLOSED")]
     assert breakers.manager.get_all_states()["exchange_v"] == "CLOSED"
+
+
+def test_a_call_that_was_given_up_says_nothing_and_frees_the_probe() -> None:
+    clock = FakeClock()
+    breaker = CircuitBreaker("b", BreakerPolicy(), clock)
+    for _ in range(20):
+        breaker.dropped()
+        clock.elapsed_s += 1
+    assert (breaker.state, breaker.failure_count) == ("CLOSED", 0)
+    breaker.open_for(10, "maintenance")
+    clock.elapsed_s += 10
+    breaker.admit()
+    breaker.dropped()
+    states: list[str] = [breaker.state]
+    breaker.admit()  # at once: nobody has tried
+    breaker.succeeded()
+    assert [*states, breaker.state] == ["OPEN", "CLOSED"]
+
+
+def test_an_endpoint_that_was_tripped_stays_so_when_the_venue_fails() -> None:
+    breakers = VenueBreakers("v", FakeClock())
+    breakers.of(Endpoint.HISTORY).trip()
+    breakers.open_for(5, "maintenance")
+    assert breakers.of(Endpoint.HISTORY).state == "OPEN"
+    assert breakers.of(Endpoint.PRICES).state == "CLOSED"

@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from shared.budget import Budget, RequestClass
+from shared.budget import Budget, RequestClass, Standing, Ticket
 from shared.errors import ConfigurationError
 from shared.limits import Charge, Rule, Used, UsedHeader
 from tests.budgets import limits_of
@@ -155,3 +155,10 @@ async def test_one_that_waited_after_its_grant_does_not_go_out_into_a_ban() -> N
     budget.ban(30)
     await budget.unbanned()
     assert clock.elapsed_s == pytest.approx(30)
+
+
+def test_waiting_lifts_no_request_of_a_user_above_what_is_live() -> None:
+    of_user = Ticket(Standing(3.0, 0.2, highest=1.5), 1, since=0.0, charges=())
+    live = Ticket(Standing(1.0, 0.05), 2, since=3600.0, charges=())
+    assert of_user.order(60.0) < Ticket(Standing(3.0, 0.2), 3, since=60.0, charges=()).order(60.0)
+    assert live.order(3600.0) < of_user.order(3600.0)

@@ -138,3 +138,27 @@ async def test_sizes_and_lives_can_be_others_while_it_runs() -> None:
     assert desk.cache.get_cache_stats()["ticker"]["size"] == 2
     desk.clock.elapsed_s += 2
     assert desk.cache.get("ticker", "d") is None
+
+
+async def test_nothing_older_than_is_asked_for_is_given() -> None:
+    desk = Desk()
+    await desk.ask(value=1)
+    desk.clock.elapsed_s += 5
+    get = desk.cache.get_or_load
+    assert (await get("ticker", "k", desk.load(2), 6.0)).value == 1
+    assert (await get("ticker", "k", desk.load(2), 4.0)).value == 2
+    desk.clock.elapsed_s += 15
+    desk.error = NetworkError("away")
+    assert (await get("ticker", "k", desk.load(3), 16.0)).where == "stale"
+    with pytest.raises(NetworkError):
+        await get("ticker", "k", desk.load(3), 14.0)
+
+
+async def test_what_is_of_no_use_any_more_gives_way() -> None:
+    desk = Desk(types={"ticker": CacheLimits(ttl_s=1, max_size=100_000)})
+    for number in range(500):
+        desk.cache.set("ticker", str(number), number)
+    desk.clock.elapsed_s += STALE_TIMES + 1
+    for number in range(256):
+        desk.cache.set("ticker", f"new {number}", number)
+    assert len(desk.cache._of("ticker")) <= 256

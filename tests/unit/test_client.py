@@ -3,17 +3,20 @@
 import asyncio
 from typing import Any
 
+import ccxt.async_support
 import pytest
 from aiohttp import encode_basic_auth
 
 from shared import errors
-from shared.budget import Budget
+from shared.budget import Budget, RequestClass, Standing
 from shared.config import VenueConfig, VenueKeys, VenueUrls
+from shared.requests import METHODS, Request
 from tests.fakes import FakeClock
 from workers.collector.access import Access
 from workers.collector.catalogue import CATALOGUE
 from workers.collector.catalogue.row import StreamKind, Subscription
 from workers.collector.client import VenueClient
+from workers.collector.hot import REQUEST_CLASS
 
 BTC = "BTC/USDT:USDT"
 
@@ -105,3 +108,52 @@ def market(base: str) -> dict[str, Any]:
     names = {"id": f"{base}USDT", "symbol": f"{base}/USDT:USDT", "base": base, "quote": "USDT"}
     more = {"settle": "USDT", "type": "swap", "contractSize": 1.0, "precision": {}, "limits": {}}
     return kinds | names | more
+
+
+async def test_whoever_gives_up_takes_the_list_of_markets_from_nobody() -> None:
+    venue, clock = CATALOGUE["gate"], FakeClock()
+    client = VenueClient(venue, Access(), Budget(venue.limits, clock), clock)
+    gate = asyncio.Event()
+
+    async def fetch_markets(_params: Any = None) -> list[dict[str, Any]]:
+        await gate.wait()
+        return []
+
+    client._ccxt.fetch_markets = fetch_markets
+    loading = asyncio.create_task(client.load_markets())
+    await asyncio.sleep(0)
+    request = Request(id="1", method="fetch_tickers", timeout_ms=1)
+    with pytest.raises(errors.NetworkError, match="not known yet"):
+        await client.call(METHODS["fetch_tickers"], request, Standing(3.0, 0.2))
+    gate.set()
+    await loading
+
+
+@pytest.mark.parametrize(("of", "failures"), [(RequestClass.LIVE, 1), (Standing(3.0, 0.2), 0)])
+async def test_only_our_own_deadlines_say_something_of_the_venue(
+    of: RequestClass | Standing, failures: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    venue, clock = CATALOGUE["gate"], FakeClock()
+    client = VenueClient(venue, Access(), Budget(venue.limits, clock, idle_s=60), clock)
+
+    async def fetch(*_: Any, **__: Any) -> Any:
+        await asyncio.Event().wait()
+
+    monkeypatch.setattr(ccxt.async_support.gate, "fetch", fetch)
+    REQUEST_CLASS.set(of)
+    asking = asyncio.create_task(client._ccxt.fetch("http://127.0.0.1:1/"))
+    await asyncio.sleep(0)
+    asking.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await asking
+    assert client.breakers.whole.failure_count == failures
+
+
+def test_a_ban_is_one_whatever_becomes_of_its_body() -> None:
+    venue, clock = CATALOGUE["gate"], FakeClock()
+    budget = Budget(venue.limits, clock)
+    client = VenueClient(venue, Access(), budget, clock)
+    client.rest_trace.on_answer(200, {"Retry-After": "9"})
+    assert budget.banned_s == 0
+    client.rest_trace.on_answer(429, {"Retry-After": "7"})
+    assert budget.banned_s == pytest.approx(7)

@@ -139,13 +139,14 @@ def test_a_quote_needs_both_sides_and_a_candle_has_its_length_from_the_channel()
 
 
 async def test_its_markets_count_in_base_currency(exchange: Any) -> None:
-    markets = await exchange.load_markets()
+    markets = await exchange.load_markets(True)
     assert set(markets) == {SYMBOL, "ETH/USDC:USDC"}
     assert markets[SYMBOL]["contractSize"] == 1
     assert markets[SYMBOL]["info"]["contract_size"] == 0.001
 
 
 async def test_one_request_brings_prices_rates_and_open_interests_of_all(exchange: Any) -> None:
+    await exchange.load_markets(True)
     answer = await exchange.fetch_tickers()
     model = exchange.venue.markets[0]
     update, other = tickers(answer, None, model.now_ms)
@@ -160,7 +161,7 @@ async def test_one_request_brings_prices_rates_and_open_interests_of_all(exchang
 
 
 async def test_trades_are_known_by_their_number_and_paged_by_it(exchange: Any) -> None:
-    await exchange.load_markets()
+    await exchange.load_markets(True)
     newest = await exchange.fetch_trades(SYMBOL, None, 20)
     numbers = [int(trade["id"]) for trade in newest]
     assert numbers == list(range(numbers[0], numbers[0] + 20))
@@ -174,7 +175,7 @@ async def test_trades_are_known_by_their_number_and_paged_by_it(exchange: Any) -
 
 
 async def test_what_was_paid_in_an_hour_is_a_settlement(exchange: Any) -> None:
-    await exchange.load_markets()
+    await exchange.load_markets(True)
     model = exchange.venue.markets[0]
     since = model.now_ms - 5 * HOUR_MS
     rows = await exchange.fetch_funding_rate_history(SYMBOL, since, 744)
@@ -183,7 +184,7 @@ async def test_what_was_paid_in_an_hour_is_a_settlement(exchange: Any) -> None:
 
 
 async def test_candles_by_rest_have_their_quote_volume(exchange: Any) -> None:
-    await exchange.load_markets()
+    await exchange.load_markets(True)
     model = exchange.venue.markets[0]
     since = (model.now_ms // HOUR_MS - 3) * HOUR_MS
     rows = await exchange.fetch_ohlcv(SYMBOL, "1h", since, 3)
@@ -193,7 +194,7 @@ async def test_candles_by_rest_have_their_quote_volume(exchange: Any) -> None:
 
 
 async def test_what_the_venue_does_not_know_is_not_listed(exchange: Any) -> None:
-    await exchange.load_markets()
+    await exchange.load_markets(True)
     exchange.venue.markets[0].delist()
     with pytest.raises(ccxt.BadSymbol):
         await exchange.fetch_ticker(SYMBOL)
@@ -208,7 +209,7 @@ def test_no_keys_lead_to_another_venue() -> None:
 
 
 async def test_the_end_of_a_subscription_waits_for_its_answer(exchange: Any) -> None:
-    await exchange.load_markets()
+    await exchange.load_markets(True)
     asked: list[Any] = []
 
     def watch_multiple(_url: str, names: list[str], request: Any, *_: Any) -> Any:

@@ -26,7 +26,13 @@ MAY_IMPORT = {
     "bench": {"shared", "cli", "bench", "workers", "simulator", "futures_fleet"},
 }
 #: Where a venue may be named in code: the catalogue and what belongs to one venue.
-NAMES_VENUES = ("shared/venues.py", "workers/collector/catalogue/", "simulator/", "bench/worker.py")
+NAMES_VENUES = (
+    "shared/venues.py",
+    "client/futures_fleet/_wire/venues.py",
+    "workers/collector/catalogue/",
+    "simulator/",
+    "bench/worker.py",
+)
 _VENUE = re.compile(rf"\b({'|'.join(VENUES)})\b", re.IGNORECASE)
 
 

@@ -67,6 +67,11 @@ class VenueBreakers:
         self._each[ENDPOINT.get()].failed()
         self.whole.failed()
 
+    def dropped(self) -> None:
+        """The request was given up by who wanted it."""
+        self._each[ENDPOINT.get()].dropped()
+        self.whole.dropped()
+
     def ended_by(self, error: Exception) -> None:
         self._each[ENDPOINT.get()].ended_by(error)
         self.whole.ended_by(error)
@@ -96,5 +101,5 @@ class VenueBreakers:
     def _changed(self, what: str, state: CircuitBreakerState, reason: str) -> None:
         if not what and state == "OPEN":
             for breaker in self._each.values():
-                breaker.reset()
+                breaker.forget()
         self.on_change(what, state, reason)

@@ -83,7 +83,9 @@ class VenueClient:
         self._ccxt.pool = Pool(
             access.performance.connection_pool_size, access.performance.connection_idle_s
         )
-        self._ccxt.slots = asyncio.Semaphore(access.performance.max_concurrent_requests)
+        slots = access.performance.max_concurrent_requests
+        self._ccxt.slots = asyncio.Semaphore(slots)
+        self._ccxt.user_slots = asyncio.Semaphore(max(1, slots // 2))
         self._page = trade_page(venue, access)
         self._ccxt.budget = budget
         if access.config.sandbox:
@@ -93,6 +95,7 @@ class VenueClient:
         self.venue_clock = self._ccxt.venue_clock = VenueClock(clock, venue.server_time)
         self.rest_trace = self._ccxt.rest_trace = RestTrace(clock)
         self.rest_trace.slow_s = access.slow_s
+        self.rest_trace.on_answer = self._ccxt.hear_status
 
     def send_frames_to(self, sink: FrameSink) -> None:
         self._ccxt.sink = sink
@@ -118,7 +121,7 @@ class VenueClient:
 
     def market_rows(self) -> list[dict[str, Any]]:
         """What the venue lists, as ccxt has it."""
-        return list(self._ccxt.markets.values())
+        return list((self._ccxt.markets or {}).values())
 
     @property
     def addresses(self) -> Any:
@@ -264,7 +267,7 @@ class VenueClient:
         """What the first request of a method costs; nothing is asked. Raises ExchangeError."""
         arguments = {}
         if method.of_one_symbol:
-            arguments["symbol"] = self._listed(symbol or next(iter(self.markets)))
+            arguments["symbol"] = self._listed(symbol or next(iter(self.markets), "any"))
         self._check_has(method)
         PRICING.set(True)
         with venue_errors():

@@ -11,6 +11,7 @@ import ssl
 import time
 import zlib
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from contextlib import nullcontext
 from contextvars import ContextVar
 from email.utils import parsedate_to_datetime
 from functools import partial
@@ -104,6 +105,7 @@ class HotFrames:
     tap: Tap | None = None  # of a recording
     pool: Pool = Pool(100, 30.0)
     slots: asyncio.Semaphore  # one for each request that is on its way
+    user_slots: asyncio.Semaphore  # those that others than the collector may have
     session: Any  # of aiohttp
     markets: Any  # ccxt's, by symbol; None before the first list
     cafile: str
@@ -152,6 +154,16 @@ class HotFrames:
         super().open(lazy)  # type: ignore[misc]
         if self.session is not None and self.rest_trace is not None:
             self.rest_trace.follow(self.session)
+
+    async def load_markets(self, reload: bool = False, params: Any = None) -> Any:
+        """What is known, or with `reload` what is listed now. ccxt has all who wait for a list wait
+        for one task, and whoever of them is cancelled takes it from the others. Raises NetworkError
+        where nothing is known yet."""
+        if reload:
+            return await self.load_markets_helper(True, params or {})  # type: ignore[attr-defined]
+        if not self.markets:
+            raise ccxt.NetworkError("the markets are not known yet")
+        return self.markets
 
     def set_markets(self, markets: Any, currencies: Any = None) -> Any:
         """Raises BadResponse for a list that lost most of its markets at once: venues in trouble
@@ -240,7 +252,8 @@ class HotFrames:
 
     async def fetch(self, *request: Any, **more: Any) -> Any:
         """Called by ccxt for each request: how it ends decides about the next ones."""
-        async with self.slots:
+        users = self.user_slots if isinstance(REQUEST_CLASS.get(), Standing) else nullcontext()
+        async with users, self.slots:
             await self.budget.unbanned()
             return await self._fetched(*request, **more)
 
@@ -249,7 +262,10 @@ class HotFrames:
         try:
             answer = await super().fetch(*request, **more)  # type: ignore[misc]
         except asyncio.CancelledError:
-            self.breakers.failed()  # our own deadline
+            if isinstance(REQUEST_CLASS.get(), Standing):
+                self.breakers.dropped()  # somebody's haste says nothing of the venue
+            else:
+                self.breakers.failed()  # our own deadline
             raise
         except Exception as error:
             self.breakers.ended_by(error)
@@ -260,6 +276,11 @@ class HotFrames:
             raise
         self.breakers.succeeded()
         return answer
+
+    def hear_status(self, status: int, headers: Mapping[str, str]) -> None:
+        """A ban is one, whatever becomes of the body that tells of it."""
+        if status in (418, 429):
+            self.budget.ban(retry_after_s(headers.get("Retry-After")))
 
     def handle_errors(self, code: int, reason: str, url: str, method: str, *rest: Any) -> Any:
         """Called by ccxt with each answer. One that says that it was too much stops all requests to

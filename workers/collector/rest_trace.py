@@ -42,6 +42,8 @@ class RestTrace:
 
     def __init__(self, clock: Clock) -> None:
         self.on_body: OnBody | None = None
+        #: Told of the status and the headers of each answer, before its body.
+        self.on_answer: Callable[[int, Mapping[str, str]], None] = lambda _status, _headers: None
         self.latency_s: float | None = None  # of late, from sent to answered
         #: A request that takes longer is told in a line.
         self.slow_s = 5.0
@@ -89,6 +91,7 @@ class RestTrace:
         known_s = self.latency_s
         self.latency_s = took_s if known_s is None else known_s + _LEARNING * (took_s - known_s)
         passage.status, passage.headers = params.response.status, params.response.headers
+        self.on_answer(passage.status, passage.headers)
 
     async def _on_reused(self, *_: object) -> None:
         self.reused += 1

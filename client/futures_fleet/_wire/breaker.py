@@ -148,6 +148,17 @@ class CircuitBreaker:
         elif self.state == "CLOSED" and self._fails_too_often():
             self._open(self._backoff.next_s(), "it fails again and again")
 
+    def dropped(self) -> None:
+        """A call was given up, for a reason that says nothing of the peer: the next one may try."""
+        if self._probing:
+            self._probing = False
+            self._become("OPEN", self.reason)
+
+    def forget(self) -> None:
+        """Begin anew, unless it was opened by hand."""
+        if self.reason != _TRIPPED:
+            self.reset()
+
     def open_for(self, seconds: float, reason: str) -> None:
         """No call for so long: it is told by the peer, as for maintenance. A longer wait stays."""
         until = self._clock.monotonic() + seconds

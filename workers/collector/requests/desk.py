@@ -42,6 +42,12 @@ from workers.collector.requests.live import LiveAnswers
 PREFETCH = 64
 _RANKS = {Priority.HIGH: 0, Priority.NORMAL: 1, Priority.LOW: 2}
 _TEXT = 300
+#: One answer that others may wait for as well is waited for at most so long, and there may be so
+#: many times as many of them as requests that are answered at a time.
+_LOAD_S = 30.0
+_LOADS = 2
+#: Longer lists than these are asked for by few, in as many ways as they like: not kept.
+_KEPT_LEVELS = 100
 
 log = logging.getLogger("main")
 
@@ -94,6 +100,7 @@ class RequestDesk:
         self._heap: list[_Waiting] = []
         self._numbers = itertools.count()
         self._asking: set[asyncio.Task[None]] = set()
+        self._loading = 0  # answers that are asked for, also those that nobody waits for any more
 
     @property
     def busy(self) -> int:
@@ -185,6 +192,9 @@ class RequestDesk:
 
     async def _asked(self, request: Request, left_s: float) -> Reply:
         method = METHODS[request.method]
+        if self._loading >= _LOADS * self.at_once:
+            text = "more is asked for than the venue answers"
+            return self._reply(request.id, error=Trouble(code="overloaded", message=text))
         try:
             async with asyncio.timeout(left_s):
                 found = await self._found(method, request)
@@ -200,10 +210,22 @@ class RequestDesk:
 
     async def _found(self, method: Method, request: Request) -> Found:
         """From the cache where that may be, else from the venue."""
-        if method.cache is None or request.max_age_ms == 0:
-            return Found(await self._ask(method, request), 0.0, "loaded")
+        if method.cache is None or request.max_age_ms == 0 or not _is_kept(request):
+            return Found(await self._load(method, request), 0.0, "loaded")
         key = f"{self._exchange}:{method.name}:{orjson.dumps(request.arguments).decode()}"
-        return await self._cache.get_or_load(method.cache, key, lambda: self._ask(method, request))
+        max_age_s = None if request.max_age_ms is None else request.max_age_ms / 1000
+        return await self._cache.get_or_load(
+            method.cache, key, lambda: self._load(method, request), max_age_s
+        )
+
+    async def _load(self, method: Method, request: Request) -> Any:
+        """It ends by itself, whoever waits."""
+        self._loading += 1
+        try:
+            async with asyncio.timeout(_LOAD_S):
+                return await self._ask(method, request)
+        finally:
+            self._loading -= 1
 
     def _reply(self, id_: str, **said: Any) -> Reply:
         return Reply(id=id_, exchange=self._exchange, worker=self._worker, **said)
@@ -246,8 +268,18 @@ def _trouble(error: Exception) -> Trouble:
     return Trouble(code=code, message=text, retry_after_s=told_s)
 
 
+def _is_kept(request: Request) -> bool:
+    arguments = request.arguments
+    return "symbols" not in arguments and arguments.get("limit", 0) <= _KEPT_LEVELS
+
+
 def _encoded(reply: Reply) -> bytes:
-    body = reply.encoded()
+    try:
+        body = reply.encoded()
+    except TypeError as error:  # a number of more than 64 bits
+        reply.result = None
+        reply.error = Trouble(code="internal_error", message=str(error)[:_TEXT])
+        return reply.encoded()
     if len(body) <= MAX_ANSWER_BYTES:
         return body
     reply.result = None

@@ -3,11 +3,12 @@
 from typing import Any
 
 from shared.broker import Broker
-from shared.budget import USER_RESERVE, Standing
+from shared.budget import LEAST_USER_RESERVE, USER_RESERVE, Standing
 from shared.cache import CacheManager
 from shared.clock import Clock
 from shared.config import Settings
 from shared.config.live import Live
+from shared.errors import RateLimitedError
 from shared.redis_buckets import connected
 from shared.requests import METHODS, Method, Priority, Request
 from workers.collector.client import VenueClient
@@ -15,6 +16,10 @@ from workers.collector.requests.desk import RequestDesk
 from workers.collector.requests.live import LiveAnswers
 
 #: Places in the queue of the budget: HIGH beside funding, LOW beside backfills.
+#: Waiting lifts none of them above what is live.
+_HIGHEST = 1.5
+#: A ban that lasts longer is no wait but an answer.
+_BRIEFLY_S = 1.0
 _RANKS = {Priority.HIGH: 2.0, Priority.NORMAL: 3.0, Priority.LOW: 4.0}
 
 
@@ -54,9 +59,14 @@ class RequestService:
 
     async def _ask(self, method: Method, request: Request) -> Any:
         multiplier = getattr(self._multipliers, request.priority.value)
-        reserve = min(0.9, USER_RESERVE * multiplier)
-        standing = Standing(_RANKS[request.priority], reserve)
+        reserve = min(0.9, max(LEAST_USER_RESERVE, USER_RESERVE * multiplier))
+        standing = Standing(_RANKS[request.priority], reserve, _HIGHEST)
+        banned_s = self._client.budget.banned_s
+        if method.name == "fetch_markets":  # a megabyte, which is known anyway
+            return self._client.market_rows()
         if not method.of_budget:
+            if banned_s > _BRIEFLY_S:
+                raise RateLimitedError("the venue asked us to wait", banned_s)
             return await self._client.call(method, request, standing)
         subject, symbol = METHODS[request.arguments["method"]], request.arguments.get("symbol")
         charges = await self._client.price(subject, symbol)
