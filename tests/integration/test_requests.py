@@ -24,6 +24,8 @@ from tests.waiting import eventually
 from workers.collector.heartbeat import heartbeat
 
 BTC, ETH = "BTC/USDT:USDT", "ETH/USDT:USDT"
+#: Buckets start empty, and that of the funding rates of binance (500 in 5 minutes) fills slowly.
+PATIENCE_S = 100
 #: Other arguments than symbols.
 ARGUMENTS: dict[str, dict[str, Any]] = {
     "fetch_ohlcv": {"timeframe": "1m", "limit": 5},

@@ -42,7 +42,7 @@ from workers.collector.requests.live import LiveAnswers
 PREFETCH = 64
 _RANKS = {Priority.HIGH: 0, Priority.NORMAL: 1, Priority.LOW: 2}
 _TEXT = 300
-#: One answer that others may wait for as well is waited for at most so long, and there may be so
+#: An answer that others may wait for as well is waited for so long at least; and there may be so
 #: many times as many of them as requests that are answered at a time.
 _LOAD_S = 30.0
 _LOADS = 2
@@ -197,7 +197,7 @@ class RequestDesk:
             return self._reply(request.id, error=Trouble(code="overloaded", message=text))
         try:
             async with asyncio.timeout(left_s):
-                found = await self._found(method, request)
+                found = await self._found(method, request, left_s)
         except (errors.ExchangeError, TimeoutError) as error:
             return self._reply(request.id, error=_trouble(error))
         except Exception as error:
@@ -208,21 +208,21 @@ class RequestDesk:
         age_ms = round(1000 * found.age_s)
         return self._reply(request.id, result=found.value, source=source, age_ms=age_ms)
 
-    async def _found(self, method: Method, request: Request) -> Found:
+    async def _found(self, method: Method, request: Request, left_s: float) -> Found:
         """From the cache where that may be, else from the venue."""
         if method.cache is None or request.max_age_ms == 0 or not _is_kept(request):
-            return Found(await self._load(method, request), 0.0, "loaded")
+            return Found(await self._load(method, request, left_s), 0.0, "loaded")
         key = f"{self._exchange}:{method.name}:{orjson.dumps(request.arguments).decode()}"
         max_age_s = None if request.max_age_ms is None else request.max_age_ms / 1000
         return await self._cache.get_or_load(
-            method.cache, key, lambda: self._load(method, request), max_age_s
+            method.cache, key, lambda: self._load(method, request, left_s), max_age_s
         )
 
-    async def _load(self, method: Method, request: Request) -> Any:
+    async def _load(self, method: Method, request: Request, left_s: float) -> Any:
         """It ends by itself, whoever waits."""
         self._loading += 1
         try:
-            async with asyncio.timeout(_LOAD_S):
+            async with asyncio.timeout(max(left_s, _LOAD_S)):
                 return await self._ask(method, request)
         finally:
             self._loading -= 1
