@@ -310,6 +310,7 @@ def _raised(trouble: Trouble) -> errors.CryptoCollectorException:
         "invalid_request": errors.DataProcessingError,
         "symbol_not_listed": errors.SymbolNotListedError,
         "unavailable": errors.CircuitBreakerOpenError,
+        "overloaded": errors.CircuitBreakerOpenError,
         "network": errors.NetworkError,
         "timeout": errors.NetworkError,
     }
