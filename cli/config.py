@@ -42,9 +42,11 @@ def run_check(place: Place, environment: str | None, as_json: bool) -> Exit:
 
 
 def run_diff(place: Place, other: Path | None, as_json: bool) -> Exit:
-    new = load(place.config_path).config
-    old = load(other).config if other is not None else _taken_up(place)
-    found = changes(old, new)
+    if other is not None:
+        found = changes(load(other).config, load(place.config_path).config)
+    else:
+        manager = ConfigManager(environment=place.environment, outside=True)
+        found = changes(_taken_up(manager), manager.load_config())
     if as_json:
         print_json([asdict(change) | {"live": change.live} for change in found])
     else:
@@ -61,18 +63,19 @@ def run_schema() -> Exit:
 
 
 def run_rollback(place: Place, steps: int) -> Exit:
-    manager = ConfigManager(environment=place.environment)
+    manager = ConfigManager(environment=place.environment, outside=True)
     with suppress(ConfigurationError):  # what is broken can be put back as well
         manager.load_config()
     if not manager.rollback_config(steps):
         raise CommandFailed(manager.error or "the configuration can not be put back")
-    say(f"{' and '.join(str(path) for path in manager.files)} as before")
+    files = " and ".join(map(str, manager.put_back))
+    say(f"{files} as before" if files else "nothing is put back: the files were the same then")
     return Exit.OK
 
 
-def _taken_up(place: Place) -> AppConfig:
+def _taken_up(manager: ConfigManager) -> AppConfig:
     try:
-        return ConfigManager(environment=place.environment).taken_up()
+        return manager.taken_up()
     except ConfigurationError as error:
         raise CommandFailed(f"{error}; name another configuration to compare with") from None
 

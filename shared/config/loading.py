@@ -40,14 +40,18 @@ class Loaded:
     files: tuple[Path, ...]
 
 
-def read_variables(environ: Mapping[str, str] | None = None) -> dict[str, str]:
+def read_variables(
+    environ: Mapping[str, str] | None = None, dotenv_path: Path | None = None
+) -> dict[str, str]:
     """Variables of the process; below them those of `.env` (`FLEET_ENV_FILE`) in the working
-    directory; below them the files of `FLEET_SECRETS_DIR`, each named as a variable.
+    directory, or of `dotenv_path` in its place; below them the files of `FLEET_SECRETS_DIR`, each
+    named as a variable.
 
     Raises ConfigurationError.
     """
     own = dict(os.environ if environ is None else environ)
-    dotenv = _dotenv(Path(own.get("FLEET_ENV_FILE") or ".env"), "FLEET_ENV_FILE" in own)
+    is_named = "FLEET_ENV_FILE" in own and dotenv_path is None
+    dotenv = _dotenv(dotenv_path or Path(own.get("FLEET_ENV_FILE") or ".env"), is_named)
     named = own.get("FLEET_SECRETS_DIR") or dotenv.get("FLEET_SECRETS_DIR")
     secrets = _secrets(Path(named)) if named else {}
     return secrets | dotenv | own
@@ -279,6 +283,12 @@ def _reject_other_prefix(variables: Mapping[str, str]) -> None:
         if name.startswith("FLEET_") and "__" in name:
             right = PREFIX + name.removeprefix("FLEET_")
             raise ConfigurationError(f"{name}: fields are set by {right}")
+
+
+def dotenv_of_process() -> tuple[Path, bool]:
+    """The `.env` that is read here, and whether that is because a variable names it."""
+    named = os.environ.get("FLEET_ENV_FILE")
+    return Path(named or ".env").absolute(), bool(named)
 
 
 def _dotenv(path: Path, named: bool) -> dict[str, str]:
