@@ -1,6 +1,7 @@
 """The configuration of the fleet: what users decide, from files and variables, checked whole."""
 
 from shared.config.app import AppConfig, Environment, Settings
+from shared.config.keys import VenueKeys
 from shared.config.loading import load_config, load_keys, load_settings, read_environment
 from shared.config.sections import (
     Collection,
@@ -11,7 +12,6 @@ from shared.config.sections import (
     RabbitMQ,
     Recording,
     VenueConfig,
-    VenueKeys,
     VenueUrls,
 )
 from shared.config.values import MAX_SYMBOLS

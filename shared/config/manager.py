@@ -9,7 +9,7 @@ from shared.config.app import AppConfig, Environment, Settings
 from shared.config.changes import Change, changes, shown
 from shared.config.loading import (
     Loaded,
-    dotenv_of_process,
+    dotenv_of,
     load,
     read_environment,
     read_variables,
@@ -64,7 +64,7 @@ class ConfigManager:
         self._started: AppConfig | None = None  # with the fields that need a restart as they are
         self._snapshots = Snapshots(self.environment.home / "config-snapshots")
         self._outside = outside
-        self._dotenv = self._dotenv_of_others() if outside else dotenv_of_process()[0]
+        self._dotenv = self._dotenv_of_others() if outside else dotenv_of()[0].absolute()
 
     @property
     def config(self) -> AppConfig:
@@ -167,9 +167,10 @@ class ConfigManager:
         return read_variables(dotenv_path=self._dotenv if self._outside else None)
 
     def _dotenv_of_others(self) -> Path:
-        own, is_named = dotenv_of_process()
+        own, is_named = dotenv_of()
         newest = self._snapshots.newest()
-        return own if is_named or newest is None or newest.dotenv is None else Path(newest.dotenv)
+        told = None if is_named or newest is None else newest.dotenv
+        return Path(told or own).absolute()
 
     def _keep(self, loaded: Loaded) -> None:
         if self._outside:

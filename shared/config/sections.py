@@ -8,7 +8,7 @@ from datetime import date
 from typing import Annotated, Any, Literal, Self
 from urllib.parse import quote
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, model_validator
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator, model_validator
 
 from shared.config.values import (
     CacheType,
@@ -102,6 +102,13 @@ class CacheLimits(Section):
     max_size: Annotated[int, Field(ge=1, le=1_000_000)] | None = None
 
 
+_CACHE_TYPES: dict[CacheType, CacheLimits] = {
+    "ticker": CacheLimits(ttl_s=1),
+    "order_book": CacheLimits(ttl_s=0.5),
+    "funding_rate": CacheLimits(ttl_s=30),
+}
+
+
 class Cache(Section):
     """Answers of venues that are kept to be given again."""
 
@@ -113,14 +120,19 @@ class Cache(Section):
         default=10_000, ge=1, le=1_000_000, description="entries of one type at most"
     )
     types: dict[CacheType, CacheLimits] = Field(
-        default={
-            "ticker": CacheLimits(ttl_s=1),
-            "order_book": CacheLimits(ttl_s=0.5),
-            "funding_rate": CacheLimits(ttl_s=30),
-        },
+        default=_CACHE_TYPES,
         description="`ttl_s` and `max_size` of `ticker`, `funding_rate`, `order_book`, "
-        "`market_data`",
+        "`market_data`; what is not given stays as it is by default",
     )
+
+    @field_validator("types")
+    @classmethod
+    def _over_the_default(cls, given: dict[CacheType, CacheLimits]) -> dict[CacheType, CacheLimits]:
+        types = dict(_CACHE_TYPES)
+        for name, limits in given.items():
+            said = limits.model_dump(exclude_unset=True)
+            types[name] = types.get(name, CacheLimits()).model_copy(update=said)
+        return types
 
     def limits(self, cache_type: CacheType) -> tuple[float, int]:
         """Seconds that an entry lives, and how many there may be."""
@@ -141,6 +153,9 @@ class MaxAge(Section):
     funding_s: float = Field(default=900, gt=0, description="an older part is published as null")
     mark_price_s: float = Field(default=120, gt=0, description="likewise")
     volume_s: float = Field(default=300, gt=0, description="likewise")
+
+
+_LARGE_TRADE = {"default": 100_000.0}
 
 
 class Collection(Section):
@@ -197,10 +212,15 @@ class Collection(Section):
         "`control.ranking_interval_s`",
     )
     large_trade: dict[str, Annotated[float, Field(gt=0)]] = Field(
-        default={"default": 100_000.0},
+        default=_LARGE_TRADE,
         description="from which notional (price × amount, quote currency) a trade is flagged as "
         "`large`, by symbol; `default` for all others",
     )
+
+    @field_validator("large_trade")
+    @classmethod
+    def _over_the_default(cls, given: dict[str, float]) -> dict[str, float]:
+        return _LARGE_TRADE | given
 
     def retry_policy(self) -> RetryPolicy:
         """Of a cycle: one call and up to `retry_attempts` more."""
@@ -369,25 +389,3 @@ class VenueConfig(Section):
         if self.sandbox and self.urls is not None:
             raise ValueError("sandbox and urls exclude each other")
         return self
-
-
-class VenueKeys(BaseModel):
-    """API keys of one venue; they go to ccxt and nowhere else."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    apiKey: Secret = None  # ccxt's spelling, and the key file's
-    secret: Secret = None
-    password: Secret = None  # the passphrase that bitget and others ask for
-
-    def credentials(self) -> dict[str, str]:
-        fields = {"apiKey": self.apiKey, "secret": self.secret, "password": self.password}
-        return {name: value.get_secret_value() for name, value in fields.items() if value}
-
-    def over(self, others: "VenueKeys") -> "VenueKeys":
-        """These, and where one is missing the other."""
-        return VenueKeys(
-            apiKey=self.apiKey or others.apiKey,
-            secret=self.secret or others.secret,
-            password=self.password or others.password,
-        )
