@@ -31,10 +31,14 @@ def run_show(place: Place, environment: str | None, everything: bool, as_json: b
 
 
 def run_check(place: Place, environment: str | None, as_json: bool) -> Exit:
+    from cli.up import needs_private_broker
+
     loaded = load(place.config_path, environment)
     files = [str(path) for path in loaded.files]
     if as_json:
-        print_json({"ok": True, "environment": loaded.config.environment, "files": files})
+        is_private = needs_private_broker(place, loaded.config)
+        told = {"environment": loaded.config.environment, "private_broker": is_private}
+        print_json({"ok": True, "files": files} | told)
     else:
         said = f"{len(loaded.origins)} fields are said"
         say(f"ok: {' and '.join(files)} ({loaded.config.environment}); {said}")

@@ -61,6 +61,35 @@ def test_check_is_a_verdict(path: Path, run: Run) -> None:
     assert "exchanges.0" in told
 
 
+@pytest.mark.parametrize(
+    ("name", "text", "variables", "is_private"),
+    [
+        ("c.json", '{"exchanges": ["htx"]}', {}, True),
+        ("c.json", '{"exchanges": ["htx"], "app_name": "rabbitmq"}', {}, True),
+        ("c.json", '{"exchanges": ["htx"], "rabbitmq": {"host": "b"}}', {}, False),
+        ("c.yaml", "exchanges: [htx]\nrabbitmq: {host: b}", {}, False),
+        ("c.toml", 'exchanges = ["htx"]', {"CRYPTO_COLLECTOR_RABBITMQ__HOST": "b"}, False),
+        ("c.toml", 'exchanges = ["htx"]', {"AMQP_URL": "amqp://b"}, False),
+    ],
+)
+def test_check_says_whether_a_broker_is_brought(
+    run: Run,
+    path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    name: str,
+    text: str,
+    variables: dict[str, str],
+    is_private: bool,
+) -> None:
+    monkeypatch.delenv("AMQP_URL", raising=False)
+    path.with_name(name).write_text(text)
+    for variable, value in (variables | {"FLEET_CONFIG": str(path.with_name(name))}).items():
+        monkeypatch.setenv(variable, value)
+    told = run("check", "--json")[1]
+    assert json.loads(told)["private_broker"] is is_private
+    assert ('"private_broker": true' in told) is is_private, "make run looks for that"
+
+
 def test_diff_tells_what_a_reload_would_change(path: Path, run: Run) -> None:
     code, told = run("diff")
     assert (code, "taken up" in told) == (Exit.CONFIG, True)
