@@ -9,6 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
 from shared.config.keys import VenueKeys
+from shared.config.rabbitmq import RabbitMQ
 from shared.config.sections import (
     Cache,
     Collection,
@@ -18,7 +19,6 @@ from shared.config.sections import (
     Health,
     Logging,
     Performance,
-    RabbitMQ,
     RateLimiting,
     Recording,
     Redis,

@@ -6,9 +6,8 @@ stands in `shared.config.names`. `docs/configuration.md` is generated from the d
 
 from datetime import date
 from typing import Annotated, Any, Literal, Self
-from urllib.parse import quote
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator, model_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from shared.config.values import (
     CacheType,
@@ -32,41 +31,6 @@ class Section(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
 
-class RabbitMQ(Section):
-    """Where the broker is. `AMQP_URL` in the environment wins over host, port, user, password."""
-
-    host: str = Field(default="127.0.0.1", min_length=1, description="the broker")
-    port: Port = 5672
-    user: str = "guest"
-    password: SecretStr = SecretStr("guest")
-    vhost: str = "/"
-    exchange: str = Field(
-        default="futures_data",
-        min_length=1,
-        max_length=127,
-        description="the topic exchange that data goes to",
-    )
-    topology: Literal["declare", "assert"] = Field(
-        default="declare",
-        description="`assert` only checks that all names are there (for users who may not "
-        "configure, see [operations](operations.md#users-and-permissions)); answers to `reply_to` "
-        "then go through `futures_mailbox` alone",
-    )
-    batches: bool = Field(
-        default=True, description="whether facts also travel as rows on `futures_batches`"
-    )
-    spool_mb: int = Field(
-        default=1024,
-        ge=1,
-        description="disk that a worker may use, under `$FLEET_HOME/spool`, while the broker takes "
-        "nothing; beyond it lossless messages are dropped and counted",
-    )
-
-    def url(self) -> str:
-        user, password = quote(self.user, safe=""), quote(self.password.get_secret_value(), safe="")
-        return f"amqp://{user}:{password}@{self.host}:{self.port}/{quote(self.vhost, safe='')}"
-
-
 class Redis(Section):
     """Where the rate budgets of all hosts behind one address are counted, and caches shared."""
 
@@ -79,7 +43,9 @@ class Redis(Section):
 class Database(Section):
     """The store's database. Until a store runs, its health is watched, and no more."""
 
-    enabled: bool = Field(default=False, description="whether there is a database")
+    enabled: bool = Field(
+        default=False, description="whether there is a database; its host alone does not say so"
+    )
     kind: DatabaseKind | None = Field(
         default=None, description="by default `clickhouse` on port 8123 or 8443, else `postgresql`"
     )
@@ -141,18 +107,22 @@ class Cache(Section):
 
 
 class MaxAge(Section):
-    """How old a part of FuturesData may be, in seconds since it was received.
-
-    A ticker or book beyond it skips the symbol for that cycle; the others become null.
-    """
+    """How old a part of FuturesData may be."""
 
     ticker_s: float = Field(
-        default=30, gt=0, description="an older one skips the symbol for that cycle, an error"
+        default=30,
+        gt=0,
+        description="seconds since FuturesData's ticker was received; an older one skips the "
+        "symbol for that cycle, an error",
     )
-    orderbook_s: float = Field(default=30, gt=0, description="likewise")
-    funding_s: float = Field(default=900, gt=0, description="an older part is published as null")
-    mark_price_s: float = Field(default=120, gt=0, description="likewise")
-    volume_s: float = Field(default=300, gt=0, description="likewise")
+    orderbook_s: float = Field(default=30, gt=0, description="likewise of the book")
+    funding_s: float = Field(
+        default=900,
+        gt=0,
+        description="seconds since funding was received; an older one is published as null",
+    )
+    mark_price_s: float = Field(default=120, gt=0, description="likewise of the mark price")
+    volume_s: float = Field(default=300, gt=0, description="likewise of the day's volume")
 
 
 _LARGE_TRADE = {"default": 100_000.0}
@@ -279,7 +249,8 @@ class Performance(Section):
 
 
 class ExchangeManager(Section):
-    """Which venue answers `execute_request` where none is named."""
+    """Which venue answers a request where none is named: of `fleet request` and `fleet doctor
+    --exchange`. Programs of the library give `strategy=` themselves."""
 
     connection_strategy: Strategy = Field(
         default="weighted_round_robin",
@@ -289,11 +260,17 @@ class ExchangeManager(Section):
 
 
 class PriorityMultiplier(Section):
-    """How much of a venue's burst requests leave to live data, as a multiple of 20 %."""
+    """How much of a venue's burst users' requests leave to live data."""
 
-    high: float = Field(default=0.5, ge=0, le=4)
-    normal: float = Field(default=1.0, ge=0, le=4)
-    low: float = Field(default=2.0, ge=0, le=4)
+    high: float = Field(
+        default=0.5,
+        ge=0,
+        le=4,
+        description="of a user's request with this priority: 40 % of the venue's burst times this, "
+        "and at least 20 %, is left to live data, 0 … 4",
+    )
+    normal: float = Field(default=1.0, ge=0, le=4, description="likewise")
+    low: float = Field(default=2.0, ge=0, le=4, description="likewise")
 
 
 class RateLimiting(Section):
@@ -370,7 +347,11 @@ class VenueConfig(Section):
         default=None, description="requests a minute, below what the catalogue allows anyway"
     )
     weight: float = Field(
-        default=100, gt=0, le=10_000, description="its share of weighted requests"
+        default=100,
+        gt=0,
+        le=10_000,
+        description="its share of weighted requests, of "
+        "`fleet request` and `fleet doctor --exchange`; programs of the library give `weights=`",
     )
     record: bool = Field(
         default=False,
