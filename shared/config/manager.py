@@ -54,8 +54,8 @@ class ConfigManager:
         self.on_change: list[OnChange] = []
         #: Why the latest files were not taken up; None where they were.
         self.error: str | None = None
-        #: How often a changed configuration was taken up, and how often one was refused.
-        self.reloads = self.refusals = 0
+        #: How often a changed configuration was taken up.
+        self.reloads = 0
         #: Fields that the files say by now, and a restart is needed for.
         self.waiting: tuple[str, ...] = ()
         self._profile: str | None = None
@@ -104,7 +104,6 @@ class ConfigManager:
             settings = settings_of(loaded.config, self.environment)
         except ConfigurationError as error:
             if str(error) != self.error:
-                self.refusals += 1
                 log.error("The configuration stays as it is: %s", error)
             self.error = str(error)
             return False
