@@ -3,8 +3,8 @@
 .PHONY: help demo run test check verify bench soak clean
 
 PYTHON_IN_VENV := .venv/bin/python
-# A config without a broker means a private one, which needs RabbitMQ's server.
-RUN_NEEDS_BROKER = $(if $(AMQP_URL),,$(shell grep -qs '"rabbitmq"' config.json || echo --broker))
+# A configuration without a broker means a private one, which needs RabbitMQ's server.
+PRIVATE_BROKER = .venv/bin/fleet config check --json 2>&1 | grep -q '"private_broker": true'
 
 help: ## what there is to make
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 18
@@ -14,7 +14,8 @@ demo: ## the whole fleet on simulated venues, until Ctrl-C; or for SECONDS=60, w
 	@exec .venv/bin/fleet demo $(if $(SECONDS),--seconds $(SECONDS))
 
 run: ## the live venues of config.json, until Ctrl-C
-	@scripts/bootstrap.sh $(RUN_NEEDS_BROKER)
+	@scripts/bootstrap.sh
+	@if $(PRIVATE_BROKER); then scripts/bootstrap.sh --broker; fi
 	@exec .venv/bin/fleet up --foreground
 
 # Most tests wait, so that three at a time suit two cores: see tests/lanes.py.

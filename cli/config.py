@@ -31,10 +31,14 @@ def run_show(place: Place, environment: str | None, everything: bool, as_json: b
 
 
 def run_check(place: Place, environment: str | None, as_json: bool) -> Exit:
+    from cli.up import needs_private_broker
+
     loaded = load(place.config_path, environment)
     files = [str(path) for path in loaded.files]
     if as_json:
-        print_json({"ok": True, "environment": loaded.config.environment, "files": files})
+        is_private = needs_private_broker(place, loaded.config)
+        told = {"environment": loaded.config.environment, "private_broker": is_private}
+        print_json({"ok": True, "files": files} | told)
     else:
         said = f"{len(loaded.origins)} fields are said"
         say(f"ok: {' and '.join(files)} ({loaded.config.environment}); {said}")
@@ -42,9 +46,11 @@ def run_check(place: Place, environment: str | None, as_json: bool) -> Exit:
 
 
 def run_diff(place: Place, other: Path | None, as_json: bool) -> Exit:
-    new = load(place.config_path).config
-    old = load(other).config if other is not None else _taken_up(place)
-    found = changes(old, new)
+    if other is not None:
+        found = changes(load(other).config, load(place.config_path).config)
+    else:
+        manager = ConfigManager(environment=place.environment, outside=True)
+        found = changes(_taken_up(manager), manager.load_config())
     if as_json:
         print_json([asdict(change) | {"live": change.live} for change in found])
     else:
@@ -61,18 +67,19 @@ def run_schema() -> Exit:
 
 
 def run_rollback(place: Place, steps: int) -> Exit:
-    manager = ConfigManager(environment=place.environment)
+    manager = ConfigManager(environment=place.environment, outside=True)
     with suppress(ConfigurationError):  # what is broken can be put back as well
         manager.load_config()
     if not manager.rollback_config(steps):
         raise CommandFailed(manager.error or "the configuration can not be put back")
-    say(f"{' and '.join(str(path) for path in manager.files)} as before")
+    files = " and ".join(map(str, manager.put_back))
+    say(f"{files} as before" if files else "nothing is put back: the files were the same then")
     return Exit.OK
 
 
-def _taken_up(place: Place) -> AppConfig:
+def _taken_up(manager: ConfigManager) -> AppConfig:
     try:
-        return ConfigManager(environment=place.environment).taken_up()
+        return manager.taken_up()
     except ConfigurationError as error:
         raise CommandFailed(f"{error}; name another configuration to compare with") from None
 

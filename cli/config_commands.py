@@ -14,7 +14,10 @@ config_app = typer.Typer(
 
 Environment = Annotated[
     str | None,
-    typer.Option("--environment", help="With this profile: development, staging, production."),
+    typer.Option(
+        "--environment",
+        help="With this profile: development (dev), staging (stage), production (prod).",
+    ),
 ]
 
 
@@ -48,7 +51,10 @@ def diff(
     ] = None,
     as_json: Json = False,
 ) -> None:
-    """What is another now, and whether it needs a restart; exit code 3 where anything is."""
+    """What is another now, and whether it needs a restart; exit code 3 where anything is.
+
+    Of the files and .env: API keys, secrets' files and variables are today's on both sides.
+    """
     from cli.config import run_diff
 
     raise typer.Exit(run_diff(place(), other, as_json))
@@ -71,7 +77,7 @@ def reload(
 
 @config_app.command()
 def schema() -> None:
-    """The JSON schema of the canonical form, for editors."""
+    """The JSON schema of a whole configuration by canonical names, for editors."""
     from cli.config import run_schema
 
     raise typer.Exit(run_schema())
@@ -83,7 +89,7 @@ def rollback(
         int, typer.Argument(min=0, help="So many configurations back; 0: as last taken up.")
     ] = 1,
 ) -> None:
-    """Put the files back as they were; running processes take them up."""
+    """Put the files and .env back as they were; running processes take them up."""
     from cli.config import run_rollback
 
     raise typer.Exit(run_rollback(place(), steps))

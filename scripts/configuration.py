@@ -22,17 +22,19 @@ _HEAD = """# Configuration
 
 <!-- Generated from shared/config by scripts/configuration.py. -->
 
-`config.json` beside `supervisord.conf`; `config.example.json` is a complete one. JSON, YAML and TOML are
-read alike. A field that does not exist, or has a wrong value, is an error: the process names all of them in
-one line and ends with exit code 78.
+`config.json` beside `supervisord.conf`; `config.example.json` is a small one that works, and below is every
+field. JSON, YAML and TOML are read alike. A field that does not exist, or has a wrong value, is an error: the
+process names all of them in one line and ends with exit code 78.
 
 ```sh
 fleet config show      # each field that is said, and by what; --all: the defaults as well
 fleet config check     # whether it is sound
-fleet config diff      # what a reload would change
-fleet config schema    # for editors
-fleet config rollback  # the files as they were before
+fleet config diff      # what is another than what was taken up last
+fleet config schema    # for editors: of a whole configuration by canonical names
+fleet config rollback  # the files and .env as they were before
 ```
+
+A file that is laid over another one, or uses [other names](#other-names), is not what the schema describes.
 
 ## Where it comes from
 
@@ -40,7 +42,9 @@ Lowest first; objects are merged, lists replaced:
 
 1. the file that `FLEET_CONFIG` (or `CONFIG_PATH`) names; of a directory, its `base.*`;
 2. the profile of the environment beside it: `production.*` beside `base.*` (or `base_config.*`),
-   `config.production.*` beside `config.json`. `config/` is an example: `FLEET_CONFIG=config ENVIRONMENT=production`;
+   `config.production.*` beside `config.json`. `dev`, `stage` and `prod` are short for `development`, `staging` and
+   `production`, as a value and not as a file's name. `config/` is an example: `FLEET_CONFIG=config
+   ENVIRONMENT=production`, which needs `RABBITMQ_HOST`, `RABBITMQ_USER` and `RABBITMQ_PASSWORD` besides;
 3. variables by [names of their own](#variables);
 4. variables with the prefix: `CRYPTO_COLLECTOR_RABBITMQ__HOST=…`, `CRYPTO_COLLECTOR_EXCHANGE_CONFIGS__BINANCE__API_KEY=…`;
    levels are apart by `__`, lists and objects are JSON.
@@ -48,6 +52,9 @@ Lowest first; objects are merged, lists replaced:
 Variables are those of the process; else of the file `.env` in the working directory (`FLEET_ENV_FILE`); else
 files below `FLEET_SECRETS_DIR`, each named as the variable that it holds, as Docker and Kubernetes mount
 secrets. In files `${VARIABLE}` and `${VARIABLE:default}` are replaced; `$${` stands for `${`.
+
+For a service named `redis` Kubernetes gives its pods `REDIS_PORT=tcp://…`, which is no port and is refused:
+`enableServiceLinks: false` in the pod's `spec` keeps it out.
 
 API keys may also stand in `.env.keys` (JSON) beside the configuration: `apiKey`, `secret` and, where a venue
 has one, `password` (the passphrase), by exchange. What the configuration itself says of a key wins. Keys go to
@@ -58,9 +65,15 @@ ccxt alone.
 Processes watch these files; SIGHUP and the [command](control.md) `reload_config` make them look at once. A
 changed configuration is checked whole and taken up whole; one that is wrong changes nothing, and the log says
 why. Fields that are marked **live** take effect at once, the others with the next restart of the process
-(`fleet workers restart`, one after another, loses nothing). The log says what changed. The last 20
-configurations are kept below `$FLEET_HOME/config-snapshots`, for the owner's eyes only; `fleet config rollback`
-puts their files back.
+(`fleet workers restart`, one after another, loses nothing). The log says what changed.
+
+The last 20 configurations are kept below `$FLEET_HOME/config-snapshots`, for the owner's eyes only: the file, its
+profile, and `.env`. `fleet config rollback` puts these back, and deletes the profile and the `.env` that were not
+there then; what it replaces is kept below `undone`. What was kept of a configuration in another directory is
+refused. `fleet config diff` compares with the newest. API keys in `.env.keys`, secrets' files and the variables of
+the processes themselves are not kept: both sides of a comparison have today's.
+
+In a program of your own `shared.config.manager.ConfigManager` does the same.
 
 What a host collects beyond `exchanges`, or less, is told it while it runs: `fleet exchange add` and `remove`, see
 [operations](operations.md#hosts-and-their-venues).
@@ -161,7 +174,8 @@ def _other_names() -> Iterator[str]:
     for row in RENAMED:
         unit = "ms" if row.per_unit == 1e-3 else ""
         yield f"| `{row.other}` | `{row.means}` | {unit} |"
-    yield "| `exchanges` as a map | a list of its names; its settings are those of `exchange_configs` | |"
+    yield "| `exchanges.*.…` | `exchange_configs.*.…`, every other setting of a venue | |"
+    yield "| `exchanges` as a map | a list of its names | |"
     yield "| `logging.file` | `logging.file_path`; as a flag, whether there is one (default `logs/{program}.log`) | |"
 
 
@@ -175,7 +189,7 @@ def _variables() -> Iterator[str]:
         default = _default(_field_of(row.means))
         yield f"| `{row.name}` | `{row.means}` | {row.unit} | {default} |"
     yield "\n`POSTGRES_HOST` and `TIMESCALEDB_HOST` also say that there is a database, and of which"
-    yield "kind."
+    yield f"kind. `{PREFIX}DATABASE__HOST` alone does not: `database.enabled` does."
 
 
 def _field_of(path: str) -> FieldInfo:

@@ -1,17 +1,17 @@
 """The configuration of the fleet: what users decide, from files and variables, checked whole."""
 
 from shared.config.app import AppConfig, Environment, Settings
+from shared.config.keys import VenueKeys
 from shared.config.loading import load_config, load_keys, load_settings, read_environment
+from shared.config.rabbitmq import RabbitMQ
 from shared.config.sections import (
     Collection,
     Control,
     Logging,
     MaxAge,
     Performance,
-    RabbitMQ,
     Recording,
     VenueConfig,
-    VenueKeys,
     VenueUrls,
 )
 from shared.config.values import MAX_SYMBOLS

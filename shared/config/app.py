@@ -8,6 +8,8 @@ from typing import Self
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
+from shared.config.keys import VenueKeys
+from shared.config.rabbitmq import RabbitMQ
 from shared.config.sections import (
     Cache,
     Collection,
@@ -17,12 +19,10 @@ from shared.config.sections import (
     Health,
     Logging,
     Performance,
-    RabbitMQ,
     RateLimiting,
     Recording,
     Redis,
     VenueConfig,
-    VenueKeys,
 )
 from shared.config.values import MAX_SYMBOLS, EnvironmentName, SymbolName, VenueName
 from shared.venues import canonical_venue
@@ -110,6 +110,12 @@ class AppConfig(BaseSettings):
             raise ValueError(f"exchanges: {sorted(twins)} are the same venue")
         if not self.wire_names:
             raise ValueError("exchanges: none of them is enabled")
+        return self
+
+    @model_validator(mode="after")
+    def _has_the_redis_that_it_uses(self) -> Self:
+        if self.rate_limiting.use_redis and self.redis.host is None:
+            raise ValueError("rate_limiting.use_redis: needs redis.host")
         return self
 
     @cached_property

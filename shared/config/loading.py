@@ -12,16 +12,16 @@ import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any
 from urllib.parse import urlsplit
 
 from pydantic import ValidationError
 
 from shared.config.app import AppConfig, Environment, Settings
 from shared.config.files import SUFFIXES, read_file, read_mapping
+from shared.config.keys import VenueKeys
 from shared.config.names import PREFIX, Tree, canonical, variable_trees
-from shared.config.sections import VenueKeys
-from shared.config.values import EnvironmentName
+from shared.config.values import ENVIRONMENTS, environment_name
 from shared.errors import ConfigurationError
 from shared.venues import canonical_venue
 
@@ -40,14 +40,18 @@ class Loaded:
     files: tuple[Path, ...]
 
 
-def read_variables(environ: Mapping[str, str] | None = None) -> dict[str, str]:
+def read_variables(
+    environ: Mapping[str, str] | None = None, dotenv_path: Path | None = None
+) -> dict[str, str]:
     """Variables of the process; below them those of `.env` (`FLEET_ENV_FILE`) in the working
-    directory; below them the files of `FLEET_SECRETS_DIR`, each named as a variable.
+    directory, or of `dotenv_path` in its place; below them the files of `FLEET_SECRETS_DIR`, each
+    named as a variable.
 
     Raises ConfigurationError.
     """
     own = dict(os.environ if environ is None else environ)
-    dotenv = _dotenv(Path(own.get("FLEET_ENV_FILE") or ".env"), "FLEET_ENV_FILE" in own)
+    path, is_named = dotenv_of(own)
+    dotenv = _dotenv(dotenv_path or path, is_named and dotenv_path is None)
     named = own.get("FLEET_SECRETS_DIR") or dotenv.get("FLEET_SECRETS_DIR")
     secrets = _secrets(Path(named)) if named else {}
     return secrets | dotenv | own
@@ -144,7 +148,7 @@ def load_keys(path: Path) -> dict[str, VenueKeys]:
         except ConfigurationError as error:
             raise ConfigurationError(f"{path}: {error}") from None
         except ValidationError as error:
-            raise ConfigurationError(f"{path}: {name}: {_wrong_fields(error, {})}") from None
+            raise ConfigurationError(f"{path}: {name}: {_wrong_fields(error, {}, '')}") from None
     return keys
 
 
@@ -194,7 +198,7 @@ def _tree(path: Path, variables: Mapping[str, str]) -> Tree:
 
 
 def _environment_of(layers: list[tuple[str, Tree]]) -> str:
-    said = [layer["environment"] for _, layer in layers if "environment" in layer]
+    said = [environment_name(t["environment"]) for _, t in layers if "environment" in t]
     default: str = AppConfig.model_fields["environment"].default
     return said[-1] if said and isinstance(said[-1], str) and said[-1].isalnum() else default
 
@@ -247,13 +251,15 @@ def _checked(tree: Tree, base: Path, origins: Mapping[str, str]) -> AppConfig:
     try:
         return AppConfig(**tree)
     except ValidationError as error:
-        raise ConfigurationError(f"{base}: {_wrong_fields(error, origins)}") from None
+        wrong = _wrong_fields(error, origins, str(base))
+        by_others = all(_origin(_path(i), origins, str(base)) for i in error.errors())
+        raise ConfigurationError(wrong if by_others else f"{base}: {wrong}") from None
 
 
-def _wrong_fields(error: ValidationError, origins: Mapping[str, str]) -> str:
-    """Every wrong field in one line, and the variable that said it; values are left out, one might
-    be a password."""
-    return "; ".join(_wrong(item, origins) for item in error.errors(include_input=False))
+def _wrong_fields(error: ValidationError, origins: Mapping[str, str], file: str) -> str:
+    """Every wrong field in one line, and what else than `file` said it; values are left out, one
+    might be a password."""
+    return "; ".join(_wrong(item, origins, file) for item in error.errors(include_input=False))
 
 
 def _one_line(text: str) -> str:
@@ -261,11 +267,24 @@ def _one_line(text: str) -> str:
     return "".join(c if c.isprintable() else repr(c)[1:-1] for c in text)
 
 
-def _wrong(item: Any, origins: Mapping[str, str]) -> str:
-    path = ".".join(map(str, item["loc"]))
-    origin = next((o for p, o in origins.items() if p == path), "")
-    source = f" (by {origin})" if origin.isupper() else ""
-    return f"{path or 'it'}: {_reason(item)}{source}" if path else _reason(item)
+def _wrong(item: Any, origins: Mapping[str, str], file: str) -> str:
+    path = _path(item)
+    origin = _origin(path, origins, file)
+    source = f" (by {origin})" if origin else ""
+    return f"{path}: {_reason(item)}{source}" if path else _reason(item)
+
+
+def _path(item: Any) -> str:
+    return ".".join(map(str, item["loc"]))
+
+
+def _origin(path: str, origins: Mapping[str, str], file: str) -> str | None:
+    """Of a field, of what it is a part of (an entry of a list), or of all that is below it; None
+    where that is `file`."""
+    whole = [said for field, said in origins.items() if f"{path}.".startswith(f"{field}.")]
+    below = {said for field, said in origins.items() if field.startswith(f"{path}.")}
+    found = whole[:1] or list(below)
+    return found[0] if len(found) == 1 and found[0] != file else None
 
 
 def _reason(item: Any) -> str:
@@ -279,6 +298,12 @@ def _reject_other_prefix(variables: Mapping[str, str]) -> None:
         if name.startswith("FLEET_") and "__" in name:
             right = PREFIX + name.removeprefix("FLEET_")
             raise ConfigurationError(f"{name}: fields are set by {right}")
+
+
+def dotenv_of(environ: Mapping[str, str] | None = None) -> tuple[Path, bool]:
+    """The `.env` that is read, and whether a variable (by default of the process) names it."""
+    named = dict(os.environ if environ is None else environ).get("FLEET_ENV_FILE")
+    return Path(named or ".env"), bool(named)
 
 
 def _dotenv(path: Path, named: bool) -> dict[str, str]:
@@ -323,7 +348,7 @@ def watched_places(
     """The files that a configuration is made of, those that could join it, and the directory of
     secrets, whether they exist or not."""
     base = files[0] if files else path
-    beside = {file for name in get_args(EnvironmentName) for file in _profiles(base, name)}
+    beside = {file for name in ENVIRONMENTS for file in _profiles(base, name)}
     places = {*files, *beside, keys_path(path, config)}
     places.add(Path(variables.get("FLEET_ENV_FILE") or ".env"))
     if secrets := variables.get("FLEET_SECRETS_DIR"):

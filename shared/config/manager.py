@@ -9,6 +9,7 @@ from shared.config.app import AppConfig, Environment, Settings
 from shared.config.changes import Change, changes, shown
 from shared.config.loading import (
     Loaded,
+    dotenv_of,
     load,
     read_environment,
     read_variables,
@@ -31,23 +32,30 @@ class ConfigManager:
     """
 
     def __init__(
-        self, config_path: str | Path | None = None, environment: Environment | None = None
+        self,
+        config_path: str | Path | None = None,
+        environment: Environment | None = None,
+        *,
+        outside: bool = False,
     ) -> None:
-        """`config_path` is a file or a directory, by default what `FLEET_CONFIG` says.
+        """`config_path` is a file or a directory, by default what `FLEET_CONFIG` says. Who is
+        `outside` does not run by it but looks at what others do: nothing is taken up, and `.env`
+        is the one that they read.
 
         Raises ConfigurationError for variables that can not work.
         """
-        self.environment = environment or read_environment()
-        if config_path is not None:
-            self.environment = self.environment.model_copy(
-                update={"config_path": Path(config_path)}
-            )
+        environment = environment or read_environment()
+        # Snapshots go by paths, and are shared with processes of other working directories.
+        path = Path(config_path or environment.config_path).absolute()
+        self.environment = environment.model_copy(update={"config_path": path})
+        #: The files that were others before they were put back the last time.
+        self.put_back: tuple[Path, ...] = ()
         #: Told of each configuration that is taken up later than the first.
         self.on_change: list[OnChange] = []
         #: Why the latest files were not taken up; None where they were.
         self.error: str | None = None
-        #: How often a changed configuration was taken up, and how often one was refused.
-        self.reloads = self.refusals = 0
+        #: How often a changed configuration was taken up.
+        self.reloads = 0
         #: Fields that the files say by now, and a restart is needed for.
         self.waiting: tuple[str, ...] = ()
         self._profile: str | None = None
@@ -55,6 +63,8 @@ class ConfigManager:
         self._settings: Settings | None = None
         self._started: AppConfig | None = None  # with the fields that need a restart as they are
         self._snapshots = Snapshots(self.environment.home / "config-snapshots")
+        self._outside = outside
+        self._dotenv = self._dotenv_of_others() if outside else dotenv_of()[0].absolute()
 
     @property
     def config(self) -> AppConfig:
@@ -72,18 +82,13 @@ class ConfigManager:
         """That the configuration is made of."""
         return self._loaded.files if self._loaded else ()
 
-    @property
-    def origins(self) -> dict[str, str]:
-        """By field the file or variable that says it; none has its default."""
-        return dict(self._loaded.origins) if self._loaded else {}
-
     def load_config(self, environment: str | None = None) -> AppConfig:
         """The configuration of an environment, by default of the one that it names itself.
 
         Raises ConfigurationError with one line that names every wrong field.
         """
         self._profile = environment
-        loaded = load(self.environment.config_path, environment)
+        loaded = self._load()
         self._settings = settings_of(loaded.config, self.environment)
         self._loaded, self._started = loaded, loaded.config
         self.error, self.waiting = None, ()
@@ -95,11 +100,10 @@ class ConfigManager:
         is wrong: everything stays as it is then."""
         before = self.settings
         try:
-            loaded = load(self.environment.config_path, self._profile)
+            loaded = self._load()
             settings = settings_of(loaded.config, self.environment)
         except ConfigurationError as error:
             if str(error) != self.error:
-                self.refusals += 1
                 log.error("The configuration stays as it is: %s", error)
             self.error = str(error)
             return False
@@ -113,11 +117,13 @@ class ConfigManager:
         return True
 
     def rollback_config(self, steps: int = 1) -> bool:
-        """Put the files back as they were so many configurations ago (0: as they were last taken
-        up), and take that up: other processes see the files change. False, and the reason in
-        `error`, where that can not be."""
+        """Put the files, and `.env`, back as they were so many configurations ago (0: as they were
+        last taken up), and take that up: other processes see the files change. False, and the
+        reason in `error`, where that can not be."""
+        path = self.environment.config_path
+        directory = path if path.is_dir() else path.parent
         try:
-            self._snapshots.restore(steps, self.files)
+            self.put_back = self._snapshots.restore(steps, directory, self.files)
             if self._settings is None:
                 self.load_config(self._profile)
                 return True
@@ -128,10 +134,12 @@ class ConfigManager:
         return self.reload_config()
 
     def taken_up(self) -> AppConfig:
-        """The configuration that was taken up last on this host, by any process. Raises
-        ConfigurationError where none was."""
-        with self._snapshots.newest() as directory:
-            return load(directory / self.environment.config_path.name, self._profile).config
+        """The configuration that was taken up last on this host, by any process, with the
+        variables that this one has. Raises ConfigurationError where none was."""
+        path = self.environment.config_path
+        with self._snapshots.written_out() as (directory, dotenv):
+            written = directory if path.is_dir() else directory / path.name
+            return load(written, self._profile, read_variables(dotenv_path=dotenv)).config
 
     def get_config_summary(self) -> dict[str, Any]:
         """For people and logs, as JSON; secrets are masked."""
@@ -148,12 +156,26 @@ class ConfigManager:
     def places(self) -> set[Path]:
         """The files and directories by whose change a reload may become due."""
         return watched_places(
-            self.environment.config_path, self.files, self.config, read_variables()
+            self.environment.config_path, self.files, self.config, self._variables()
         )
 
+    def _load(self) -> Loaded:
+        return load(self.environment.config_path, self._profile, self._variables())
+
+    def _variables(self) -> dict[str, str]:
+        return read_variables(dotenv_path=self._dotenv if self._outside else None)
+
+    def _dotenv_of_others(self) -> Path:
+        own, is_named = dotenv_of()
+        newest = self._snapshots.newest()
+        told = None if is_named or newest is None else newest.dotenv
+        return Path(told or own).absolute()
+
     def _keep(self, loaded: Loaded) -> None:
+        if self._outside:
+            return
         try:
-            self._snapshots.take(loaded.files)
+            self._snapshots.take(loaded.files, self._dotenv)
         except OSError as error:
             log.warning("No snapshot of the configuration could be kept: %s", error)
 

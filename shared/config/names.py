@@ -47,12 +47,6 @@ RENAMED = (
     Renamed("exchange_configs.*.rate_limit", "exchange_configs.*.rate_limit_per_minute"),
     Renamed("exchanges.*.timeout", "exchange_configs.*.timeout_s", per_unit=1e-3),
     Renamed("exchanges.*.rate_limit", "exchange_configs.*.rate_limit_per_minute"),
-    Renamed("exchanges.*.weight", "exchange_configs.*.weight"),
-    Renamed("exchanges.*.enabled", "exchange_configs.*.enabled"),
-    Renamed("exchanges.*.sandbox", "exchange_configs.*.sandbox"),
-    Renamed("exchanges.*.api_key", "exchange_configs.*.api_key"),
-    Renamed("exchanges.*.api_secret", "exchange_configs.*.api_secret"),
-    Renamed("exchanges.*.passphrase", "exchange_configs.*.passphrase"),
 )
 
 

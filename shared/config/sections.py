@@ -6,9 +6,8 @@ stands in `shared.config.names`. `docs/configuration.md` is generated from the d
 
 from datetime import date
 from typing import Annotated, Any, Literal, Self
-from urllib.parse import quote
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, model_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from shared.config.values import (
     CacheType,
@@ -32,41 +31,6 @@ class Section(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
 
-class RabbitMQ(Section):
-    """Where the broker is. `AMQP_URL` in the environment wins over host, port, user, password."""
-
-    host: str = Field(default="127.0.0.1", min_length=1, description="the broker")
-    port: Port = 5672
-    user: str = "guest"
-    password: SecretStr = SecretStr("guest")
-    vhost: str = "/"
-    exchange: str = Field(
-        default="futures_data",
-        min_length=1,
-        max_length=127,
-        description="the topic exchange that data goes to",
-    )
-    topology: Literal["declare", "assert"] = Field(
-        default="declare",
-        description="`assert` only checks that all names are there (for users who may not "
-        "configure, see [operations](operations.md#users-and-permissions)); answers to `reply_to` "
-        "then go through `futures_mailbox` alone",
-    )
-    batches: bool = Field(
-        default=True, description="whether facts also travel as rows on `futures_batches`"
-    )
-    spool_mb: int = Field(
-        default=1024,
-        ge=1,
-        description="disk that a worker may use, under `$FLEET_HOME/spool`, while the broker takes "
-        "nothing; beyond it lossless messages are dropped and counted",
-    )
-
-    def url(self) -> str:
-        user, password = quote(self.user, safe=""), quote(self.password.get_secret_value(), safe="")
-        return f"amqp://{user}:{password}@{self.host}:{self.port}/{quote(self.vhost, safe='')}"
-
-
 class Redis(Section):
     """Where the rate budgets of all hosts behind one address are counted, and caches shared."""
 
@@ -79,7 +43,9 @@ class Redis(Section):
 class Database(Section):
     """The store's database. Until a store runs, its health is watched, and no more."""
 
-    enabled: bool = Field(default=False, description="whether there is a database")
+    enabled: bool = Field(
+        default=False, description="whether there is a database; its host alone does not say so"
+    )
     kind: DatabaseKind | None = Field(
         default=None, description="by default `clickhouse` on port 8123 or 8443, else `postgresql`"
     )
@@ -102,6 +68,13 @@ class CacheLimits(Section):
     max_size: Annotated[int, Field(ge=1, le=1_000_000)] | None = None
 
 
+_CACHE_TYPES: dict[CacheType, CacheLimits] = {
+    "ticker": CacheLimits(ttl_s=1),
+    "order_book": CacheLimits(ttl_s=0.5),
+    "funding_rate": CacheLimits(ttl_s=30),
+}
+
+
 class Cache(Section):
     """Answers of venues that are kept to be given again."""
 
@@ -113,14 +86,19 @@ class Cache(Section):
         default=10_000, ge=1, le=1_000_000, description="entries of one type at most"
     )
     types: dict[CacheType, CacheLimits] = Field(
-        default={
-            "ticker": CacheLimits(ttl_s=1),
-            "order_book": CacheLimits(ttl_s=0.5),
-            "funding_rate": CacheLimits(ttl_s=30),
-        },
+        default=_CACHE_TYPES,
         description="`ttl_s` and `max_size` of `ticker`, `funding_rate`, `order_book`, "
-        "`market_data`",
+        "`market_data`; what is not given stays as it is by default",
     )
+
+    @field_validator("types")
+    @classmethod
+    def _over_the_default(cls, given: dict[CacheType, CacheLimits]) -> dict[CacheType, CacheLimits]:
+        types = dict(_CACHE_TYPES)
+        for name, limits in given.items():
+            said = limits.model_dump(exclude_unset=True)
+            types[name] = types.get(name, CacheLimits()).model_copy(update=said)
+        return types
 
     def limits(self, cache_type: CacheType) -> tuple[float, int]:
         """Seconds that an entry lives, and how many there may be."""
@@ -129,18 +107,25 @@ class Cache(Section):
 
 
 class MaxAge(Section):
-    """How old a part of FuturesData may be, in seconds since it was received.
-
-    A ticker or book beyond it skips the symbol for that cycle; the others become null.
-    """
+    """How old a part of FuturesData may be."""
 
     ticker_s: float = Field(
-        default=30, gt=0, description="an older one skips the symbol for that cycle, an error"
+        default=30,
+        gt=0,
+        description="seconds since FuturesData's ticker was received; an older one skips the "
+        "symbol for that cycle, an error",
     )
-    orderbook_s: float = Field(default=30, gt=0, description="likewise")
-    funding_s: float = Field(default=900, gt=0, description="an older part is published as null")
-    mark_price_s: float = Field(default=120, gt=0, description="likewise")
-    volume_s: float = Field(default=300, gt=0, description="likewise")
+    orderbook_s: float = Field(default=30, gt=0, description="likewise of the book")
+    funding_s: float = Field(
+        default=900,
+        gt=0,
+        description="seconds since funding was received; an older one is published as null",
+    )
+    mark_price_s: float = Field(default=120, gt=0, description="likewise of the mark price")
+    volume_s: float = Field(default=300, gt=0, description="likewise of the day's volume")
+
+
+_LARGE_TRADE = {"default": 100_000.0}
 
 
 class Collection(Section):
@@ -197,10 +182,15 @@ class Collection(Section):
         "`control.ranking_interval_s`",
     )
     large_trade: dict[str, Annotated[float, Field(gt=0)]] = Field(
-        default={"default": 100_000.0},
+        default=_LARGE_TRADE,
         description="from which notional (price × amount, quote currency) a trade is flagged as "
         "`large`, by symbol; `default` for all others",
     )
+
+    @field_validator("large_trade")
+    @classmethod
+    def _over_the_default(cls, given: dict[str, float]) -> dict[str, float]:
+        return _LARGE_TRADE | given
 
     def retry_policy(self) -> RetryPolicy:
         """Of a cycle: one call and up to `retry_attempts` more."""
@@ -259,7 +249,8 @@ class Performance(Section):
 
 
 class ExchangeManager(Section):
-    """Which venue answers `execute_request` where none is named."""
+    """Which venue answers a request where none is named: of `fleet request` and `fleet doctor
+    --exchange`. Programs of the library give `strategy=` themselves."""
 
     connection_strategy: Strategy = Field(
         default="weighted_round_robin",
@@ -269,11 +260,17 @@ class ExchangeManager(Section):
 
 
 class PriorityMultiplier(Section):
-    """How much of a venue's burst requests leave to live data, as a multiple of 20 %."""
+    """How much of a venue's burst users' requests leave to live data."""
 
-    high: float = Field(default=0.5, ge=0, le=4)
-    normal: float = Field(default=1.0, ge=0, le=4)
-    low: float = Field(default=2.0, ge=0, le=4)
+    high: float = Field(
+        default=0.5,
+        ge=0,
+        le=4,
+        description="of a user's request with this priority: 40 % of the venue's burst times this, "
+        "and at least 20 %, is left to live data, 0 … 4",
+    )
+    normal: float = Field(default=1.0, ge=0, le=4, description="likewise")
+    low: float = Field(default=2.0, ge=0, le=4, description="likewise")
 
 
 class RateLimiting(Section):
@@ -350,7 +347,11 @@ class VenueConfig(Section):
         default=None, description="requests a minute, below what the catalogue allows anyway"
     )
     weight: float = Field(
-        default=100, gt=0, le=10_000, description="its share of weighted requests"
+        default=100,
+        gt=0,
+        le=10_000,
+        description="its share of weighted requests, of "
+        "`fleet request` and `fleet doctor --exchange`; programs of the library give `weights=`",
     )
     record: bool = Field(
         default=False,
@@ -369,25 +370,3 @@ class VenueConfig(Section):
         if self.sandbox and self.urls is not None:
             raise ValueError("sandbox and urls exclude each other")
         return self
-
-
-class VenueKeys(BaseModel):
-    """API keys of one venue; they go to ccxt and nowhere else."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    apiKey: Secret = None  # ccxt's spelling, and the key file's
-    secret: Secret = None
-    password: Secret = None  # the passphrase that bitget and others ask for
-
-    def credentials(self) -> dict[str, str]:
-        fields = {"apiKey": self.apiKey, "secret": self.secret, "password": self.password}
-        return {name: value.get_secret_value() for name, value in fields.items() if value}
-
-    def over(self, others: "VenueKeys") -> "VenueKeys":
-        """These, and where one is missing the other."""
-        return VenueKeys(
-            apiKey=self.apiKey or others.apiKey,
-            secret=self.secret or others.secret,
-            password=self.password or others.password,
-        )

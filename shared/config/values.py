@@ -68,4 +68,16 @@ Strategy = Literal[
 ]
 CacheType = Literal["ticker", "funding_rate", "order_book", "market_data"]
 DatabaseKind = Literal["postgresql", "timescaledb", "clickhouse"]
-EnvironmentName = Literal["development", "staging", "production"]
+ENVIRONMENTS = ("development", "staging", "production")
+#: Other names of them.
+_SHORT = {"dev": "development", "stage": "staging", "prod": "production"}
+
+
+def environment_name(name: Any) -> Any:
+    """The whole name where it is a short one."""
+    return _SHORT.get(name, name) if isinstance(name, str) else name
+
+
+EnvironmentName = Annotated[
+    Literal["development", "staging", "production"], BeforeValidator(environment_name)
+]

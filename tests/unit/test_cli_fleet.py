@@ -1,18 +1,20 @@
 """The commands that speak of the whole fleet, over answers as a coordinator gives them."""
 
+from enum import StrEnum
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import orjson
 import pytest
 
-from cli import control, errands
+from cli import control, errands, fleet_commands
 from cli.errands import end_in, errand_of
 from cli.exits import Exit
 from cli.history import time_of
 from cli.main import main
 from cli.roster import degraded, missing
 from cli.status import Status, as_dict
+from shared import collection, endpoints
 from shared.broker import Broker
 from shared.status import Heartbeat
 
@@ -220,6 +222,18 @@ def test_a_task_is_sent_with_what_was_given_alone(fleet: Fleet) -> None:
     ]
     assert fleet.run("tasks", "remove", "made", "--revision", "3")[0] == Exit.OK
     assert fleet.sent[1] == {"command": "remove_task", "task_id": "made", "expected_revision": 3}
+
+
+@pytest.mark.parametrize(
+    ("typed", "meant"),
+    [
+        (fleet_commands.TaskKind, get_args(collection.TaskKind)),
+        (fleet_commands.TaskDelivery, get_args(collection.TaskDelivery)),
+        (fleet_commands.Endpoint, tuple(one.value for one in endpoints.Endpoint)),
+    ],
+)
+def test_what_may_be_typed_is_what_is_meant(typed: type[StrEnum], meant: tuple[str, ...]) -> None:
+    assert [one.value for one in typed] == list(meant)
 
 
 def test_history_says_who_and_when(fleet: Fleet) -> None:

@@ -3,7 +3,7 @@
 import json
 from datetime import date
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 
@@ -11,6 +11,7 @@ from shared.config.app import AppConfig
 from shared.config.loading import load, read_variables, settings_of
 from shared.config.loading import read_environment as environment_of
 from shared.config.names import VARIABLES, variable_trees
+from shared.config.values import CacheType
 from shared.errors import ConfigurationError
 
 PRODUCTION_YAML = """
@@ -216,7 +217,8 @@ def test_the_production_example(tmp_path: Path) -> None:
 
 
 def test_the_example_of_an_exchange_manager(tmp_path: Path) -> None:
-    config = loaded(tmp_path, MANAGER_YAML, "manager.yaml", BINANCE_API_KEY="k")
+    known = {"BINANCE_API_KEY": "k", "REDIS_HOST": "localhost"}
+    config = loaded(tmp_path, MANAGER_YAML, "manager.yaml", **known)
     binance = config.get_exchange_config("binance")
     assert (binance.timeout_s, binance.rate_limit_per_minute, binance.weight) == (10, 1200, 100)
     assert binance.api_key and binance.api_key.get_secret_value() == "k"
@@ -315,6 +317,55 @@ def test_a_profile_is_laid_over_the_base(tmp_path: Path) -> None:
         assert (made.config.rabbitmq.host, made.config.rabbitmq.port) == ("b", 1)
         assert made.origins["rabbitmq.host"] == str(tmp_path / "production.toml")
         assert made.origins["rabbitmq.port"] == str(tmp_path / "base.yaml")
+
+
+def test_an_entry_of_a_map_leaves_the_other_defaults(tmp_path: Path) -> None:
+    types = {"ticker": {"ttl_s": 2}, "order_book": {"max_size": 7}, "funding_rate": {"ttl_s": None}}
+    large = {"BTC/USDT:USDT": 1e6}
+    text = {"exchanges": ["htx"], "cache": {"types": types}, "collection": {"large_trade": large}}
+    config = loaded(tmp_path, json.dumps(text))
+    limits = {name: config.cache.limits(name) for name in get_args(CacheType)}
+    assert limits == {
+        "ticker": (2, 10_000),
+        "order_book": (0.5, 7),
+        "funding_rate": (300, 10_000),
+        "market_data": (300, 10_000),
+    }
+    assert config.collection.large_trade == {"default": 100_000, "BTC/USDT:USDT": 1e6}
+    assert loaded(tmp_path, MINIMAL).cache.limits("order_book") == (0.5, 10_000)
+
+
+def test_a_shared_budget_needs_a_redis(tmp_path: Path) -> None:
+    text = '{"exchanges": ["htx"], "rate_limiting": {"use_redis": true}}'
+    with pytest.raises(ConfigurationError, match=r"rate_limiting\.use_redis: needs redis\.host"):
+        loaded(tmp_path, text)
+    assert loaded(tmp_path, text, REDIS_HOST="r").rate_limiting.use_redis
+
+
+def test_a_wrong_field_is_of_the_file_that_says_it(tmp_path: Path) -> None:
+    base, profile = tmp_path / "base.yaml", tmp_path / "production.yaml"
+    base.write_text("exchanges: [htx]\n")
+    profile.write_text("exchanges: [htx, htx2]\nrabbitmq: {port: 0}\nspeed: {a: 1}\n")
+    with pytest.raises(ConfigurationError) as raised:
+        load(tmp_path, "production", variables={})
+    assert str(raised.value).count(f" (by {profile})") == 3
+    assert str(base) not in str(raised.value)
+    base.write_text("exchanges: [htx]\nredis: {port: 0}\n")
+    with pytest.raises(ConfigurationError) as raised:
+        load(tmp_path, variables={"CRYPTO_COLLECTOR_RABBITMQ__PORT": "x"})
+    assert str(raised.value).startswith(f"{base}: ")
+    assert str(raised.value).count(" (by ") == 1
+    with pytest.raises(ConfigurationError, match=r"^environment: .* \(by the caller\)"):
+        load(tmp_path, "produce", variables={"REDIS_PORT": "1"})
+
+
+@pytest.mark.parametrize("short", ["dev", "prod", "stage"])
+def test_environments_have_short_names(tmp_path: Path, short: str) -> None:
+    whole = {"dev": "development", "prod": "production", "stage": "staging"}[short]
+    (tmp_path / "base.yaml").write_text("exchanges: [htx]\n")
+    (tmp_path / f"{whole}.yaml").write_text("debug: true\n")
+    for made in (load(tmp_path, short, {}), load(tmp_path, variables={"ENVIRONMENT": short})):
+        assert (made.config.environment, made.config.debug) == (whole, True)
 
 
 def test_a_profile_beside_a_named_file(tmp_path: Path) -> None:

@@ -15,7 +15,7 @@ from shared.config.manager import ConfigManager
 from shared.errors import ConfigurationError
 from tests.unit.test_config_forms import CORE_JSON, MANAGER_YAML, PRODUCTION_YAML
 
-VARIABLES = {"RABBITMQ_USER": "u", "RABBITMQ_PASSWORD": "p"}
+VARIABLES = {"RABBITMQ_USER": "u", "RABBITMQ_PASSWORD": "p", "REDIS_HOST": "r"}
 PRODUCTION: dict[str, Any] = yaml.safe_load(PRODUCTION_YAML)
 CORE: dict[str, Any] = json.loads(CORE_JSON)
 MANAGER: dict[str, Any] = yaml.safe_load(MANAGER_YAML)
