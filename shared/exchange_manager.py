@@ -32,7 +32,7 @@ from shared.routing import Candidate, ConnectionStrategy, Router
 from shared.symbols import expand_short
 
 #: How long one venue may take while there is another to ask.
-_LEAST_S, _MOST_S = 0.5, 2.0
+_LEAST_S, _MOST_S = 0.5, 0.8
 #: Where all have failed and time is left, all are asked once more after this.
 _AGAIN_S = 0.25
 _ROUNDS = 2
@@ -264,6 +264,9 @@ class ExchangeManager:
             reply = Reply("", exchange, "", error=Trouble("unavailable", str(error)))
         except errors.BrokerError as error:
             reply = Reply("", exchange, "", error=Trouble("network", str(error)))
+        except asyncio.CancelledError:
+            venue.breaker.dropped()
+            raise
         finally:
             venue.in_flight -= 1
         well = reply.error is None or reply.error.code not in TRANSIENT

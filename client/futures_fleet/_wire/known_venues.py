@@ -24,6 +24,8 @@ _SILENT_S = 6.0
 #: From which score on a venue counts as healthy.
 _HEALTHY = 0.5
 _LEARNING = 0.2
+#: Half of eight: who is asked in turn with others is left alone within two seconds of failing.
+_POLICY = BreakerPolicy(failure_threshold=4, window_calls=8)
 
 
 @dataclass(slots=True)
@@ -53,7 +55,13 @@ class KnownVenue:
     def score(self) -> float:
         told = self.told.get("health", {}).get("score")
         score = float(told) if isinstance(told, int | float) else 1.0
-        return score if self.breaker.state == "CLOSED" else 0.1 * score
+        return 0.1 * score if self.is_left_alone else score
+
+    @property
+    def is_left_alone(self) -> bool:
+        """After failures; then one request tries, before any other is let in."""
+        state = self.breaker.state
+        return state == "HALF_OPEN" or (state == "OPEN" and self.breaker.open_for_s > 0)
 
     def is_there(self, now: float) -> bool:
         """Whether a collector of it was heard of late."""
@@ -123,7 +131,7 @@ class KnownVenues:
 
     def unknown(self, exchange: str) -> KnownVenue:
         """One that nobody has told of."""
-        breaker = CircuitBreaker(f"requests to {exchange}", BreakerPolicy(), self._clock)
+        breaker = CircuitBreaker(f"requests to {exchange}", _POLICY, self._clock)
         return KnownVenue(exchange, breaker)
 
     def _of(self, exchange: str) -> KnownVenue:
