@@ -11,6 +11,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from shared import redis_buckets
 from shared.bans import Bans
 from shared.buckets import Buckets, Take
 from shared.budget import Budget, RequestClass
@@ -37,6 +38,17 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisServer]:
         from tests.conftest import missing
 
         missing(str(error))
+
+
+#: What is about the deadline of an answer.
+_QUICK = ("test_three_share_one_limit_whatever_happens_to_redis", "test_the_fallback_is_quick")
+
+
+@pytest.fixture(autouse=True)
+def _patience(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """All others are about what is answered, on a machine that may be busy."""
+    if request.node.name not in _QUICK:
+        monkeypatch.setattr(redis_buckets, "ANSWER_S", 5.0)
 
 
 @asynccontextmanager
