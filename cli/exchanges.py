@@ -6,6 +6,7 @@ from cli.exits import Exit
 from cli.output import print_json, say
 from cli.place import Place
 from cli.roster import missing, print_exchanges
+from shared.endpoints import Endpoint
 
 
 def run_exchanges(place: Place, as_json: bool) -> Exit:
@@ -46,7 +47,7 @@ def run_breaker(
     place: Place,
     command: str,
     exchange: str,
-    endpoint: str | None,
+    endpoint: Endpoint | None,
     seconds: float | None,
     as_json: bool,
 ) -> Exit:

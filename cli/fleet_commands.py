@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 
 from cli.options import ExpectedRevision, Json, WaitS, place
+from shared.endpoints import Endpoint
 
 workers_app = typer.Typer(help="The workers of all hosts: list, restart.")
 exchange_app = typer.Typer(
@@ -19,13 +20,6 @@ tasks_app = typer.Typer(
 _WAIT_S = 60.0
 Name = Annotated[str, typer.Argument(help="A venue: binance, gate or gateio, ...")]
 Host = Annotated[str | None, typer.Option("--host", help="That host, instead of this one.")]
-
-
-class Endpoint(StrEnum):
-    PRICES = "prices"
-    BOOKS = "books"
-    HISTORY = "history"
-    MARKETS = "markets"
 
 
 OfEndpoint = Annotated[

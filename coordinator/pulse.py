@@ -14,7 +14,7 @@ from coordinator.watch import Watch
 from shared.clock import Clock
 from shared.errors import BrokerError
 from shared.service import every
-from shared.status import HEARTBEAT_S, MAX_HEARTBEAT_BYTES, Heartbeat, State
+from shared.status import HEARTBEAT_S, Heartbeat, State, fitting
 from shared.topology import heartbeat_key
 from shared.vitals import Vitals
 
@@ -77,9 +77,7 @@ class Pulse:
     async def send(self, state: State) -> None:
         """Raises BrokerError."""
         beat = self._heartbeat(state)
-        body = beat.model_dump_json().encode()
-        assert len(body) <= MAX_HEARTBEAT_BYTES
-        await self._outlet.status(heartbeat_key(beat.role, None, beat.worker), body)
+        await self._outlet.status(heartbeat_key(beat.role, None, beat.worker), fitting(beat))
 
     async def _mind_the_leader(self) -> None:
         now = self._clock.monotonic()

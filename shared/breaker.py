@@ -4,6 +4,7 @@ Our own, since nothing kept fits asyncio, an injected clock, a rate over a windo
 may be cancelled.
 """
 
+import asyncio
 import math
 from collections import deque
 from collections.abc import Awaitable, Callable
@@ -95,7 +96,7 @@ class CircuitBreaker:
         except Exception as error:
             self.ended_by(error)
             raise
-        except BaseException:
+        except asyncio.CancelledError:
             self.failed()  # our own deadline
             raise
         self.succeeded()

@@ -34,7 +34,8 @@ _LOOK_S = 1.0
 #: A Redis that did not answer is asked again after this long, and up to twice it.
 _PROBE_S = 0.5
 #: What requests of users leave to live data, as a share of the burst: times their priority's, and
-#: never less than the other, which is more than any live request of a venue costs.
+#: never less than the other. So what a live request needs is there before what the cheapest of a
+#: user does, with all venues' limits: their largest, 40 on binance, is an eighth of the burst.
 USER_RESERVE, LEAST_USER_RESERVE = 0.4, 0.2
 
 Mode = Literal["local", "shared", "fallback"]

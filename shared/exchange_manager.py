@@ -75,7 +75,7 @@ class ExchangeManager:
         self._weights = dict(weights or {})
         self._cache = cache
         self._venues = KnownVenues(broker, role, self._clock)
-        self._requests = self._successes = self._failures = 0
+        self._requests = self._ended = self._successes = 0
         self._took_s = 0.0
 
     async def __aenter__(self) -> "ExchangeManager":
@@ -194,7 +194,6 @@ class ExchangeManager:
 
     def get_statistics(self) -> dict[str, Any]:
         """Of this manager; `average_response_time` in seconds, of the requests that have ended."""
-        ended = self._successes + self._failures
         now, venues = self._clock.monotonic(), self._venues.each
         healthy = sum(venue.is_healthy(now) for venue in venues.values())
         return {
@@ -203,8 +202,8 @@ class ExchangeManager:
             "failed_exchanges": len(venues) - healthy,
             "total_requests": self._requests,
             "successful_requests": self._successes,
-            "failed_requests": self._failures,
-            "average_response_time": self._took_s / ended if ended else 0.0,
+            "failed_requests": self._ended - self._successes,
+            "average_response_time": self._took_s / self._ended if self._ended else 0.0,
         }
 
     async def _timed(
@@ -214,13 +213,11 @@ class ExchangeManager:
         self._requests += 1
         try:
             result = await self._executed(method, request, exchange_id, began + timeout_s)
-        except BaseException:
-            self._failures += 1
-            raise
+            self._successes += 1
+            return result
         finally:
+            self._ended += 1
             self._took_s += self._clock.monotonic() - began
-        self._successes += 1
-        return result
 
     async def _executed(
         self, method: Method, request: dict[str, Any], exchange_id: str | None, deadline: float

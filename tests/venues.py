@@ -14,6 +14,7 @@ from typing import Any
 import aiohttp
 import orjson
 
+from shared import venues
 from shared.timeframes import TIMEFRAMES_MS
 from simulator.universe import quote_of
 
@@ -27,16 +28,7 @@ TRADE_ID_FIELDS = {
     "krakenfutures": "uid",
     "coinbaseinternational": "trade_seq",
 }
-VENUES = (
-    "binance",
-    "bybit",
-    "bitget",
-    "htx",
-    "gate",
-    "okx",
-    "krakenfutures",
-    "coinbaseinternational",
-)
+VENUES = venues.VENUES
 
 
 def listed(venue: str, symbol: str) -> str:

@@ -84,9 +84,9 @@ async def test_both_grant_the_same_on_any_schedule(
     async with buckets_at(server, f"{id(schedule)}") as buckets:
         server.empty()
         both = [Take(name, 0.0, 1.0, 0.0) for name in "ab"]
+        started = await _now_us(buckets)
         model.take(both)  # seen for the first time, and empty
         await buckets.take(both, 0.0)
-        started = await _now_us(buckets)
         for names, cost_s, reserve_s, pause_s, caps in schedule:
             clock.elapsed_s += pause_s
             takes = [Take(name, cost_s, 1.0, reserve_s) for name in names]
@@ -245,18 +245,18 @@ async def _spend(budget: Budget, granted: list[float], until: float) -> None:
 
 
 async def test_three_share_one_limit_whatever_happens_to_redis(
-    server: RedisServer, tmp_path: Path
+    server: RedisServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Killed, started empty, frozen: in no second more than the venue allows."""
     many = budgets(server, "three", 3, tmp_path)
     loop = asyncio.get_running_loop()
     granted: list[float] = []
     began = loop.time()
-    early = [0]
 
     async def trouble() -> None:
+        monkeypatch.setattr(redis_buckets, "ANSWER_S", 5.0)  # a busy machine is no trouble of ours
         await asyncio.sleep(2)
-        early[0] = sum(budget.fallbacks for budget in many)
+        monkeypatch.undo()
         await asyncio.to_thread(server.kill)
         await asyncio.sleep(2)
         await asyncio.to_thread(server.start)
@@ -274,8 +274,7 @@ async def test_three_share_one_limit_whatever_happens_to_redis(
     assert most <= RULE.weight
     healthy = [at for at in granted if began + 0.5 < at < began + 2]
     limit = RULE.limit()
-    # A machine that keeps Redis waiting for 50 ms gives them less, as it shall.
-    assert len(healthy) >= 0.9 * 1.5 * limit.per_second or early[0] > 0
+    assert len(healthy) >= 0.9 * 1.5 * limit.per_second
     assert all(budget.fallbacks >= 1 for budget in many)
     for budget in many:  # one learns that Redis is back by its next request only
         await eventually(partial(_shared_again, budget))

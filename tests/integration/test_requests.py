@@ -181,6 +181,8 @@ async def _fail(
         if fault != "cut":  # streams are cut then, and REST answers
             assert found["seen_s"] <= SEEN_S, (fault, found)
             assert found["asked_during"] <= found["asked_before"] / 5, (fault, found)
+        if fault in ("server_errors", "maintenance"):  # what fails at once is seen at once
+            assert found["asked_in_all"] <= found["asked_before"] / 5, (fault, found)
 
 
 async def _failed(
@@ -211,6 +213,7 @@ async def _failed(
         # In five seconds; of the fault once it has to be seen.
         "asked_before": _asked(simulator, "gate", calm_from) - asked,
         "asked_during": 5 / 8 * late,
+        "asked_in_all": asked / 2,
     }
 
 

@@ -14,7 +14,7 @@ from cli.history import time_of
 from cli.main import main
 from cli.roster import degraded, missing
 from cli.status import Status, as_dict
-from shared import collection, endpoints
+from shared import collection
 from shared.broker import Broker
 from shared.status import Heartbeat
 
@@ -229,7 +229,6 @@ def test_a_task_is_sent_with_what_was_given_alone(fleet: Fleet) -> None:
     [
         (fleet_commands.TaskKind, get_args(collection.TaskKind)),
         (fleet_commands.TaskDelivery, get_args(collection.TaskDelivery)),
-        (fleet_commands.Endpoint, tuple(one.value for one in endpoints.Endpoint)),
     ],
 )
 def test_what_may_be_typed_is_what_is_meant(typed: type[StrEnum], meant: tuple[str, ...]) -> None:

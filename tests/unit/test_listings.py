@@ -32,7 +32,7 @@ class Client:
             raise self._errors.pop(0)
         self.markets = {"BTC/USDT:USDT": 1.0}
 
-    def recall_markets(self, rows: list[dict[str, Any]]) -> None:
+    def recall_markets(self, rows: list[dict[str, Any]], age_s: float) -> None:
         if self._errors:
             raise self._errors.pop(0)
         self.markets = {row["symbol"]: row["size"] for row in rows}

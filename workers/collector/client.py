@@ -37,9 +37,10 @@ from workers.collector.hot import (
 )
 from workers.collector.readers import READERS
 from workers.collector.recording.tap import Tap
+from workers.collector.requests.live import LiveAnswer
 from workers.collector.requests.units import in_base_units
 from workers.collector.rest_trace import RestTrace
-from workers.collector.unified import Market, candle_of, is_collected, levels_of, names, print_of
+from workers.collector.unified import Market, candle_of, is_about, is_collected, levels_of, print_of
 from workers.collector.venue_clock import VenueClock
 
 _REST_DEADLINE_S = 120.0  # of one call: its wait for the budget included
@@ -53,7 +54,6 @@ _ENDPOINTS = {
     "fetch_trades": Endpoint.HISTORY,
     "fetch_ohlcv": Endpoint.HISTORY,
     "fetch_funding_rate_history": Endpoint.HISTORY,
-    "fetch_markets": Endpoint.MARKETS,
     "fetch_time": Endpoint.MARKETS,
 }
 
@@ -71,6 +71,7 @@ class VenueClient:
     def __init__(self, venue: Venue, access: Access, budget: Budget, clock: Clock) -> None:
         """Raises ConfigurationError for a test network that the venue does not have."""
         self.markets: dict[str, Market] = {}  # by symbol
+        self._learned_at = 0.0  # monotonic seconds
         self._known: dict[str, Market] = {}  # the same, with those that are not listed any more
         self.on_sent: Callable[[Subscription], None] = lambda _stream: None
         #: Told of a symbol that the venue denies to list.
@@ -111,24 +112,31 @@ class VenueClient:
         with venue_errors():
             async with asyncio.timeout(_REST_DEADLINE_S):
                 await self._ccxt.load_markets(True)
-        self._learn()
+        self._learn(0.0)
 
-    def recall_markets(self, rows: list[dict[str, Any]]) -> None:
-        """The same from what `market_rows` once was. Raises ExchangeError."""
+    def recall_markets(self, rows: list[dict[str, Any]], age_s: float) -> None:
+        """The same from what `market_rows` was so long ago. Raises ExchangeError."""
         with venue_errors():
             self._ccxt.set_markets(rows)
-        self._learn()
+        self._learn(age_s)
 
     def market_rows(self) -> list[dict[str, Any]]:
         """What the venue lists, as ccxt has it."""
-        return list((self._ccxt.markets or {}).values())
+        return list(self._ccxt.markets.values())
 
     @property
     def addresses(self) -> Any:
         """Where ccxt asks."""
         return self._ccxt.urls["api"]
 
-    def _learn(self) -> None:
+    def listed(self) -> LiveAnswer | None:
+        """The same, and how old that is; None before it is known."""
+        if not self.markets:
+            return None
+        return LiveAnswer(self.market_rows(), self.clock.monotonic() - self._learned_at)
+
+    def _learn(self, age_s: float) -> None:
+        self._learned_at = self.clock.monotonic() - age_s
         listed = [market for market in self._ccxt.markets.values() if is_collected(market)]
         markets = [Market(m["symbol"], m["id"], float(m["contractSize"])) for m in listed]
         self.markets = {market.symbol: market for market in markets}
@@ -324,7 +332,7 @@ class VenueClient:
         if market is None:
             return
         for connection in list((self._ccxt.clients or {}).values()):
-            for name in [n for n in connection.subscriptions if names(str(n), market)]:
+            for name in [n for n in connection.subscriptions if is_about(str(n), market)]:
                 del connection.subscriptions[name]
 
     async def _call(self, call: Call, stream: Subscription) -> Any:

@@ -177,7 +177,9 @@ class Collector:
         self.monitor = monitor_of(settings, self.vitals, self.clock)
         self.monitor.add_health_check(f"exchange_{self.exchange}", venue_probe(self))
         depth = self.row.book.depth
-        live = LiveAnswers(lambda: self.intake.parts, depth, self.collection, self.clock)
+        live = LiveAnswers(
+            lambda: self.intake.parts, self.client.listed, depth, self.collection, self.clock
+        )
         self.requests = RequestService(settings, self.exchange, self.worker, self.client, live)
 
     def _join(self, venue: str, origin: Origin, state_dir: Path, seed: list[str]) -> None:

@@ -288,16 +288,12 @@ class HotFrames:
         ccxt would take for a venue that is away."""
         self.venue_clock.hear(PASSAGE.get(), rest[2])
         headers = {name.lower(): value for name, value in (rest[0] or {}).items()}
-        too_much = code in (418, 429)
         self._hear_used(headers)
         try:
             handled = super().handle_errors(code, reason, url, method, *rest)  # type: ignore[misc]
-        except ccxt.RateLimitExceeded:
-            too_much = True  # some venues say so with a status of 200
+        except ccxt.RateLimitExceeded:  # some venues say so with a status of 200
+            self.budget.ban(retry_after_s(headers.get("retry-after")))
             raise
-        finally:
-            if too_much:
-                self.budget.ban(retry_after_s(headers.get("retry-after")))
         if handled is None and code in _BLOCKED:
             self.budget.ban(BLOCKED_S)
             raise BlockedError(f"turned away with {code} {reason}")

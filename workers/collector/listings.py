@@ -48,7 +48,7 @@ class Listings:
             return False
         self._age_s, rows = found
         try:
-            self._client.recall_markets(rows)
+            self._client.recall_markets(rows, self._age_s)
         except ExchangeError as error:
             self._log.warning("The list of markets on disk is of no use: %s", error)
             return False

@@ -50,7 +50,7 @@ def is_collected(market: dict[str, Any]) -> bool:
     return bool(market["contract"] and market["active"] is not False and market["contractSize"])
 
 
-def names(subscription: str, market: Market) -> bool:
+def is_about(subscription: str, market: Market) -> bool:
     """Whether what ccxt calls a subscription is about this market, and not one of a longer name."""
     words = f"{re.escape(market.id)}|{re.escape(market.symbol)}"
     found = re.search(rf"(?<![\w/-])({words})(?![\w/-])", subscription, re.IGNORECASE)

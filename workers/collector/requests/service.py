@@ -61,10 +61,8 @@ class RequestService:
         multiplier = getattr(self._multipliers, request.priority.value)
         reserve = min(0.9, max(LEAST_USER_RESERVE, USER_RESERVE * multiplier))
         standing = Standing(_RANKS[request.priority], reserve, _HIGHEST)
-        banned_s = self._client.budget.banned_s
-        if method.name == "fetch_markets":  # a megabyte, which is known anyway
-            return self._client.market_rows()
         if not method.of_budget:
+            banned_s = self._client.budget.banned_s
             if banned_s > _BRIEFLY_S:
                 raise RateLimitedError("the venue asked us to wait", banned_s)
             return await self._client.call(method, request, standing)
