@@ -102,7 +102,8 @@ def _config(port: int) -> dict[str, object]:
 
 
 def _environment(home: Path, amqp_url: str) -> dict[str, str]:
-    foreign = ("FLEET_", "AMQP_URL", "RABBITMQ_")
+    # Without bytecode on disk each process would compile all it imports, at each start.
+    foreign = ("FLEET_", "AMQP_URL", "RABBITMQ_", "PYTHONDONTWRITEBYTECODE")
     kept = {name: value for name, value in os.environ.items() if not name.startswith(foreign)}
     paths = {"FLEET_HOME": str(home), "FLEET_CONFIG": str(home / "config.json")}
     return kept | paths | {"AMQP_URL": amqp_url}

@@ -1,5 +1,6 @@
 """Until when a venue will not be asked at all: known to all processes of a host, by a file."""
 
+from contextlib import suppress
 from pathlib import Path
 
 from shared.clock import Clock
@@ -17,7 +18,7 @@ class Bans:
         self._path = path
         self._clock = clock
         self._until_ms = 0  # wall clock
-        self._changed_at = -1
+        self._version: tuple[int, int] | None = None
 
     def left_s(self) -> float:
         """How long no request may be made, 0 for no ban."""
@@ -32,22 +33,26 @@ class Bans:
         if until_ms <= self._until_ms:
             return
         self._until_ms = until_ms
+        self._write()
+
+    def _write(self) -> None:
         if self._path is not None:
-            try:
-                write_json(self._path, {"until_ms": until_ms})
-            except OSError:
-                return
+            with suppress(OSError):
+                write_json(self._path, {"until_ms": self._until_ms})
 
     def _look(self) -> None:
         if self._path is None:
             return
         try:
-            changed_at = self._path.stat().st_mtime_ns
+            found = self._path.stat()
         except OSError:
             return
-        if changed_at != self._changed_at:
-            self._changed_at = changed_at
+        version = (found.st_ino, found.st_mtime_ns)  # two of one tick are two files
+        if version != self._version:
+            self._version = version
             said = read_json(self._path)
             until_ms = said.get("until_ms") if isinstance(said, dict) else None
             if isinstance(until_ms, int):
+                if until_ms < self._until_ms:  # written over by one who had not seen ours
+                    self._write()
                 self._until_ms = max(self._until_ms, until_ms)

@@ -8,18 +8,20 @@ import asyncio
 import logging
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import orjson
 from cachetools import LRUCache
-from redis.asyncio import Redis
-from redis.exceptions import RedisError
 
 from shared.clock import Clock
 from shared.config.live import Live
 from shared.config.sections import Cache as CacheConfig
 from shared.config.values import CacheType
 from shared.errors import ExchangeError
+from shared.reactions import row_of
+
+if TYPE_CHECKING:
+    from redis.asyncio import Redis
 
 #: An answer that is too old is given for so many times its life where a load fails.
 STALE_TIMES = 10
@@ -30,7 +32,6 @@ _PAUSE_S = 1.0
 _PREFIX = "fleet:cache:1"
 #: So many values are set between two looks for those that are of no use any more.
 _SWEEP_EACH = 256
-_AWAY = (RedisError, OSError, TimeoutError)
 
 log = logging.getLogger("main")
 
@@ -81,7 +82,9 @@ class CacheManager:
     """By type (`ticker`, `funding_rate`, `order_book`, `market_data`) and key; each type has its
     own life and size, see `cache` in the configuration."""
 
-    def __init__(self, config: Live[CacheConfig], clock: Clock, redis: Redis | None = None) -> None:
+    def __init__(
+        self, config: Live[CacheConfig], clock: Clock, redis: "Redis | None" = None
+    ) -> None:
         self._config = config
         self._clock = clock
         self._redis = redis
@@ -250,7 +253,9 @@ class CacheManager:
         try:
             async with asyncio.timeout(_ANSWER_S):
                 return await getattr(self._redis, method)(*arguments, **options)
-        except _AWAY as error:
+        except Exception as error:
+            if row_of(error) is None:
+                raise
             log.debug("The cache does without Redis: %r", error)
             self._redis_again_at = self._clock.monotonic() + _PAUSE_S
             return None

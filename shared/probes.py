@@ -4,16 +4,19 @@ import asyncio
 import shutil
 import struct
 from pathlib import Path
+from typing import TYPE_CHECKING
 from urllib.parse import quote
 
 import aiohttp
-from redis.asyncio import Redis
 
 from shared.broker import Broker
 from shared.config.sections import Database
 from shared.errors import BrokerError, StoreError
 from shared.health import Check, Finding
 from shared.vitals import Vitals, rss_mb
+
+if TYPE_CHECKING:
+    from redis.asyncio import Redis
 
 _MIB = 1024 * 1024
 #: A broker stops taking messages at 50 MB; a spool and logs want more.
@@ -38,7 +41,7 @@ def broker_probe(broker: Broker) -> Check:
     return probe
 
 
-def redis_probe(redis: Redis) -> Check:
+def redis_probe(redis: "Redis") -> Check:
     async def probe() -> None:
         await redis.ping()
 

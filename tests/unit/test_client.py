@@ -9,9 +9,10 @@ from aiohttp import encode_basic_auth
 
 from shared import errors
 from shared.budget import Budget, RequestClass, Standing
-from shared.config import VenueConfig, VenueKeys, VenueUrls
+from shared.config import Performance, VenueConfig, VenueKeys, VenueUrls
 from shared.requests import METHODS, Request
 from tests.fakes import FakeClock
+from tests.waiting import eventually
 from workers.collector.access import Access
 from workers.collector.catalogue import CATALOGUE
 from workers.collector.catalogue.row import StreamKind, Subscription
@@ -147,6 +148,33 @@ async def test_only_our_own_deadlines_say_something_of_the_venue(
     with pytest.raises(asyncio.CancelledError):
         await asking
     assert client.breakers.whole.failure_count == failures
+
+
+async def test_users_may_have_half_of_what_may_be_on_its_way_at_a_time(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    venue, clock = CATALOGUE["gate"], FakeClock()
+    access = Access(performance=Performance(max_concurrent_requests=4))
+    client = VenueClient(venue, access, Budget(venue.limits, clock, idle_s=60), clock)
+    on_the_way: list[RequestClass | Standing] = []
+
+    async def fetch(*_: Any, **__: Any) -> Any:
+        on_the_way.append(REQUEST_CLASS.get())
+        await asyncio.Event().wait()
+
+    monkeypatch.setattr(ccxt.async_support.gate, "fetch", fetch)
+
+    async def ask(of: RequestClass | Standing) -> None:
+        REQUEST_CLASS.set(of)
+        await client._ccxt.fetch("http://127.0.0.1:1/")
+
+    user = Standing(3.0, 0.2)
+    asking = [asyncio.create_task(ask(of)) for of in [user] * 6 + [RequestClass.LIVE] * 2]
+    await eventually(lambda: RequestClass.LIVE in on_the_way)
+    assert on_the_way == [user, user, RequestClass.LIVE, RequestClass.LIVE]
+    for task in asking:
+        task.cancel()
+    await asyncio.gather(*asking, return_exceptions=True)
 
 
 def test_a_ban_is_one_whatever_becomes_of_its_body() -> None:

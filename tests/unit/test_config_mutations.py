@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from shared.config.loading import load, read_environment, settings_of
 from shared.config.manager import ConfigManager
 from shared.errors import ConfigurationError
-from tests.unit.test_config_forms import CORE_JSON, MANAGER_YAML, PRODUCTION_YAML
+from tests.unit.test_config_examples import CORE_JSON, MANAGER_YAML, PRODUCTION_YAML
 
 VARIABLES = {"RABBITMQ_USER": "u", "RABBITMQ_PASSWORD": "p", "REDIS_HOST": "r"}
 PRODUCTION: dict[str, Any] = yaml.safe_load(PRODUCTION_YAML)

@@ -1,4 +1,4 @@
-"""The lean import of ccxt, against the plain one, each in a process of its own."""
+"""What a process does not load: the lean import of ccxt against the plain one, and drivers."""
 
 import subprocess
 import sys
@@ -53,4 +53,9 @@ def test_a_name_that_ccxt_does_not_have_is_no_attribute() -> None:
         "from workers.collector.lean_ccxt import install; install(); import ccxt.pro;"
         "assert not hasattr(ccxt.pro, 'nosuchvenue'); assert hasattr(ccxt.pro, 'gate')"
     )
+    subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_who_names_no_redis_does_not_load_its_driver() -> None:
+    code = "import sys, workers.collector.collector; assert 'redis' not in sys.modules"
     subprocess.run([sys.executable, "-c", code], check=True)
