@@ -115,7 +115,8 @@ async def _feed(
     login = urlsplit(amqp_url).netloc
     with TemporaryFile() as told:  # at length, when it is ended as well
         process = await asyncio.create_subprocess_exec(
-            *(PYTHON, _FEED, source.urls["rest"], source.urls["ws"], login),
+            # -P: else modules of ours stand before those of the same name that it imports.
+            *(PYTHON, "-P", _FEED, source.urls["rest"], source.urls["ws"], login),
             *(str(markets), str(connections)),
             cwd=ROOT / ".fleet",
             stdout=asyncio.subprocess.DEVNULL,
